@@ -1,0 +1,36 @@
+"""cconv: classic CNNs on an ordinary CPU, with a C core on plain NumPy arrays."""
+
+import importlib
+from pathlib import Path as _Path
+
+__version__ = "0.1.0"
+
+try:
+    from cconv import _runtime  # noqa: F401
+except ImportError as error:
+    if any(_Path(__file__).parent.glob("_runtime*.so")) or any(_Path(__file__).parent.glob("_runtime*.pyd")):
+        raise
+    raise ImportError(
+        f"the cconv found in {_Path(__file__).parent} is a source tree without its compiled core. "
+        "Build it (pip install -e . in the folder above), or start Python from another folder to use "
+        "an installed cconv."
+    ) from error
+
+from cconv.runtime import get_num_threads, set_num_threads, show_config
+
+_LAZY_MODULES = {"functional", "nn", "models", "optim", "data", "callbacks"}
+_LAZY_NAMES = {"Model": "cconv.model", "History": "cconv.model"}
+
+__all__ = ["get_num_threads", "set_num_threads", "show_config", "__version__", *_LAZY_MODULES, *_LAZY_NAMES]
+
+
+def __getattr__(name):
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f"cconv.{name}")
+    if name in _LAZY_NAMES:
+        return getattr(importlib.import_module(_LAZY_NAMES[name]), name)
+    raise AttributeError(f"module 'cconv' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

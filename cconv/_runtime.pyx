@@ -1,0 +1,229 @@
+"""The process's context: instruction set, threads, arena, BLAS pointers."""
+
+import os
+
+import numpy as np
+
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport uintptr_t
+cimport numpy as cnp
+
+cnp.import_array()
+
+
+cdef extern from "context.h" nogil:
+    ctypedef enum cc_isa:
+        CC_ISA_COUNT
+    ctypedef struct cc_arena:
+        pass
+    ctypedef struct cc_pool:
+        pass
+    ctypedef struct cc_blas:
+        pass
+    ctypedef struct cc_arena_stats:
+        size_t in_use
+        size_t peak
+        size_t reserved
+        uint64_t blocks
+        uint64_t calls
+    ctypedef struct cc_full_context "cc_context":
+        cc_isa isa
+        cc_pool *pool
+        cc_arena *arena
+        cc_blas *blas
+    const char *cc_status_string(cc_status status)
+    const char *cc_isa_name(cc_isa isa)
+    bint cc_isa_usable(cc_isa isa)
+    cc_isa cc_isa_best()
+    unsigned long cc_fp_mode_get()
+    void cc_fp_mode_set(unsigned long mode)
+    unsigned long cc_fp_mode_flushing(unsigned long mode)
+    cc_status cc_context_create(cc_isa isa, int threads, cc_context **context)
+    int cc_pool_threads(const cc_pool *pool)
+    cc_status cc_pool_resize(cc_pool *pool, int threads)
+    void *cc_arena_alloc(cc_arena *arena, size_t bytes)
+    void cc_arena_free(cc_arena *arena, void *block)
+    cc_arena_stats cc_arena_get_stats(cc_arena *arena)
+    void cc_arena_reset_peak(cc_arena *arena)
+    void cc_arena_fail_after(cc_arena *arena, int64_t successes, int persistent)
+    void cc_blas_set(cc_blas *blas, void *sgemm, void *dgemm, int (*get_threads)() noexcept nogil,
+                     void (*set_threads)(int) noexcept nogil)
+    bint cc_blas_ready(const cc_blas *blas)
+    enum:
+        CC_MAX_THREADS
+
+cdef extern from "numpy/arrayobject.h":
+    int PyArray_SetBaseObject(cnp.ndarray array, object base) except -1
+
+
+cdef cc_context *the_context = NULL
+
+MAX_THREADS = CC_MAX_THREADS
+
+
+cdef cc_context *context() noexcept nogil:
+    return the_context
+
+
+cdef inline cc_full_context *full() noexcept nogil:
+    return <cc_full_context *>the_context
+
+
+cdef int check(cc_status status, str what) except -1:
+    if status == CC_OK:
+        return 0
+    message = f"{what}: {cc_status_string(status).decode()}"
+    if status == CC_ERR_MEMORY:
+        raise MemoryError(message)
+    if status == CC_ERR_INDEX:
+        raise IndexError(message)
+    if status == CC_ERR_NO_BLAS:
+        raise RuntimeError(message)
+    raise ValueError(message)
+
+
+cdef cc_dtype dtype_of(cnp.ndarray array) except *:
+    cdef int number = cnp.PyArray_TYPE(array)
+    if number == cnp.NPY_FLOAT32:
+        return CC_F32
+    if number == cnp.NPY_FLOAT64:
+        return CC_F64
+    raise TypeError(f"expected float32 or float64, got {array.dtype}")
+
+
+cdef class Block:
+    """Owns one arena block; the base object of arrays made by new_array."""
+    cdef void *memory
+
+    def __dealloc__(self):
+        cc_arena_free(full().arena, self.memory)
+
+
+cdef cnp.ndarray new_array(tuple shape, int type_number, bint channels_last):
+    cdef cnp.npy_intp dims[8]
+    cdef int rank = len(shape), i
+    cdef int64_t count = 1
+    cdef Block block
+    cdef cnp.ndarray array
+    if rank > 8:
+        raise ValueError(f"at most 8 axes, got shape {shape}")
+    for i in range(rank):
+        dims[i] = shape[i]
+    if channels_last and rank > 2:
+        for i in range(1, rank - 1):
+            dims[i] = shape[i + 1]
+        dims[rank - 1] = shape[1]
+    for i in range(rank):
+        if dims[i] < 0:
+            raise ValueError(f"negative size in shape {shape}")
+        if dims[i] > 0 and count > (<int64_t>1 << 59) // dims[i]:
+            raise ValueError(f"shape {shape} overflows")
+        count *= max(dims[i], 1)
+    for i in range(rank):
+        if dims[i] == 0:
+            count = 0
+    cdef cnp.dtype descr = cnp.PyArray_DescrFromType(type_number)
+    block = Block.__new__(Block)
+    with nogil:
+        block.memory = cc_arena_alloc(full().arena, <size_t>count * <size_t>8)\
+            if type_number == cnp.NPY_FLOAT64 or type_number == cnp.NPY_INT64 else\
+            cc_arena_alloc(full().arena, <size_t>count * <size_t>4)
+    if block.memory == NULL:
+        raise MemoryError(f"no memory for an array of shape {shape} and type {descr}")
+    array = cnp.PyArray_SimpleNewFromData(rank, dims, type_number, block.memory)
+    Py_INCREF(block)
+    cnp.PyArray_SetBaseObject(array, block)
+    if channels_last and rank > 2:
+        return array.transpose((0, rank - 1) + tuple(range(1, rank - 1)))
+    return array
+
+
+def empty(tuple shape, dtype=np.float32, bint channels_last=False):
+    """An uninitialised array from the arena; NCHW in shape, channels-last in memory when asked."""
+    number = np.dtype(dtype).num
+    if number not in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64, cnp.NPY_INT64, cnp.NPY_INT32):
+        raise TypeError(f"dtype must be float32, float64, int32 or int64, got {np.dtype(dtype)}")
+    return new_array(shape, number, channels_last)
+
+
+def create(isa, int threads):
+    """Create the context of the process. `isa` is a name or None for the widest usable one."""
+    global the_context
+    cdef int index
+    cdef cc_isa chosen = cc_isa_best()
+    if the_context != NULL:
+        raise RuntimeError("the context exists already")
+    if isa is not None:
+        names = isa_names()
+        if isa not in names:
+            raise ValueError(f"CCONV_ISA must be one of {', '.join(names)}, got {isa!r}")
+        chosen = <cc_isa><int>names.index(isa)
+        if not cc_isa_usable(chosen):
+            raise ValueError(f"CCONV_ISA={isa} cannot run here; usable: {', '.join(usable_isas())}")
+    check(cc_context_create(chosen, threads, &the_context), "cconv")
+
+
+def isa_names():
+    return [cc_isa_name(<cc_isa><int>i).decode() for i in range(<int>CC_ISA_COUNT)]
+
+
+def usable_isas():
+    return [name for i, name in enumerate(isa_names()) if cc_isa_usable(<cc_isa><int>i)]
+
+
+def isa():
+    return cc_isa_name(full().isa).decode()
+
+
+def get_num_threads():
+    return cc_pool_threads(full().pool)
+
+
+def set_num_threads(int threads):
+    cdef cc_status status
+    with nogil:
+        status = cc_pool_resize(full().pool, threads)
+    check(status, "set_num_threads")
+
+
+def arena_stats():
+    """Bytes in live blocks, their peak, bytes taken from the system; counts of blocks and of calls."""
+    return dict(cc_arena_get_stats(full().arena))
+
+
+def arena_reset_peak():
+    cc_arena_reset_peak(full().arena)
+
+
+def arena_fail_after(int64_t successes, bint persistent=False):
+    """For tests: refuse the arena request after `successes` further ones; a negative number ends it."""
+    cc_arena_fail_after(full().arena, successes, persistent)
+
+
+def blas_ready():
+    return cc_blas_ready(full().blas)
+
+
+def set_blas(dict capsules, uintptr_t get_threads, uintptr_t set_threads):
+    """Hand over SciPy's BLAS: scipy.linalg.cython_blas.__pyx_capi__ and two function addresses (or 0)."""
+    cdef void *pointers[2]
+    for i, name in enumerate(("sgemm", "dgemm")):
+        capsule = capsules[name]
+        pointers[i] = PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule))
+    cc_blas_set(full().blas, pointers[0], pointers[1], <int (*)() noexcept nogil>get_threads,
+                <void (*)(int) noexcept nogil>set_threads)
+
+
+def fp_mode():
+    """The calling thread's floating-point control word."""
+    return cc_fp_mode_get()
+
+
+def set_fp_mode(unsigned long mode):
+    cc_fp_mode_set(mode)
+
+
+def flushing(unsigned long mode):
+    """The control word `mode` with denormals flushed to zero."""
+    return cc_fp_mode_flushing(mode)

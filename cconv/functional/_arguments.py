@@ -1,0 +1,145 @@
+"""Arguments of the public kernels: what users may pass, brought to the one form the bindings take.
+
+Everything is checked here before anything is allocated or written; the C core checks again.
+"""
+
+import operator
+
+import numpy as np
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_LIMIT = 2**62
+
+
+def whole(value, name, minimum=None):
+    """`value` as an int; TypeError for anything else (bool included), ValueError below `minimum`."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if minimum is not None and number < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {number}")
+    if abs(number) > _LIMIT:
+        raise ValueError(f"{name} is too large: {number}")
+    return number
+
+
+def spatial(value, rank, name, minimum=1):
+    """An int or a sequence of `rank` (or one) ints, as a tuple of `rank` ints."""
+    if isinstance(value, (tuple, list, np.ndarray)):
+        values = tuple(whole(v, name, minimum) for v in value)
+        if len(values) == 1:
+            values *= rank
+        if len(values) != rank:
+            raise ValueError(f"{name} must be an int or {rank} ints, got {value!r}")
+        return values
+    return (whole(value, name, minimum),) * rank
+
+
+def paddings(padding, rank, input_size, kernel_size, stride, dilation, name="padding"):
+    """Any spelling of padding as ((before, after), ...), one pair a spatial axis.
+
+    int | one int an axis | one (before, after) pair an axis | "valid" | "same" | "same_lower" | "full".
+    "same" gives ceil(n / stride) outputs with the odd element at the end, "same_lower" at the start.
+    """
+    if isinstance(padding, str):
+        return tuple(
+            _named_padding(padding, n, k, s, d, name)
+            for n, k, s, d in zip(input_size, kernel_size, stride, dilation, strict=True)
+        )
+    if isinstance(padding, (tuple, list)) and any(isinstance(p, (tuple, list)) for p in padding):
+        if len(padding) != rank:
+            raise ValueError(f"{name} must have {rank} (before, after) pairs, got {padding!r}")
+        pairs = []
+        for pair in padding:
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise ValueError(f"{name} must be made of (before, after) pairs, got {padding!r}")
+            pairs.append(tuple(whole(p, name, 0) for p in pair))
+        return tuple(pairs)
+    return tuple((p, p) for p in spatial(padding, rank, name, minimum=0))
+
+
+def _named_padding(kind, n, k, s, d, name):
+    reach = d * (k - 1)
+    if kind == "valid":
+        return (0, 0)
+    if kind == "full":
+        return (reach, reach)
+    if kind in ("same", "same_lower"):
+        total = max((-(-n // s) - 1) * s + reach + 1 - n, 0)
+        small, large = total // 2, total - total // 2
+        return (small, large) if kind == "same" else (large, small)
+    raise ValueError(f"{name} must be 'valid', 'same', 'same_lower', 'full', an int or a tuple, got {kind!r}")
+
+
+def output_sizes(input_size, kernel_size, stride, pads, dilation, what):
+    """Spatial output size of a window; ValueError where the kernel exceeds the padded input."""
+    sizes = []
+    for n, k, s, (before, after), d in zip(input_size, kernel_size, stride, pads, dilation, strict=True):
+        free = n + before + after - d * (k - 1) - 1
+        if free < 0:
+            raise ValueError(
+                f"{what}: kernel_size {tuple(kernel_size)} with dilation {tuple(dilation)} exceeds the padded "
+                f"input: input size {tuple(input_size)}, padding {tuple(pads)}"
+            )
+        sizes.append(free // s + 1)
+    return tuple(sizes)
+
+
+def floats(x, name, ndim=None, dtype=None):
+    """`x` as a native, aligned float32 or float64 ndarray of any strides.
+
+    Raises TypeError for other element types, ValueError for another number of axes than `ndim`.
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain array, got a masked array")
+    x = np.asarray(x)
+    if x.dtype.newbyteorder("=") not in FLOATS or x.dtype.hasobject:
+        raise TypeError(f"{name} must be float32 or float64, got {x.dtype}")
+    if ndim is not None and x.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} axes, got shape {x.shape}")
+    if dtype is not None and x.dtype.newbyteorder("=") != dtype:
+        raise TypeError(f"{name} must be {np.dtype(dtype)} like the other arrays, got {x.dtype}")
+    if not x.dtype.isnative or not x.flags.aligned:
+        x = x.astype(x.dtype.newbyteorder("="), order="K")
+    return x
+
+
+def is_channels_last(x):
+    """Whether the NCHW-shaped `x` lies channels-last in memory (and not also channels-first)."""
+    return not x.flags.c_contiguous and x.ndim > 2 and np.moveaxis(x, 1, -1).flags.c_contiguous
+
+
+def activation(x, name, ndim, dtype=None):
+    """`x` (N, C, spatial...) in one of the two memory orders the kernels take.
+
+    Returns (array, channels_last). Other strides are copied to channels-first.
+    """
+    x = floats(x, name, ndim, dtype)
+    if x.flags.c_contiguous:
+        return x, False
+    if is_channels_last(x):
+        return x, True
+    return np.ascontiguousarray(x), False
+
+
+def like(x, name, shape, channels_last, dtype):
+    """`x` of exactly `shape`, copied to the memory order asked for where it differs."""
+    x = floats(x, name, len(shape), dtype)
+    if x.shape != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}, got {x.shape}")
+    if channels_last and x.ndim > 2:
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+    return np.ascontiguousarray(x)
+
+
+def parameter(x, name, shape, dtype):
+    """A C-contiguous parameter array of exactly `shape`, or None."""
+    if x is None:
+        return None
+    x = floats(x, name, len(shape), dtype)
+    if x.shape != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}, got {x.shape}")
+    return np.ascontiguousarray(x)

@@ -1,0 +1,129 @@
+"""Process-wide settings: threads, instruction set, BLAS, and what `show_config` prints."""
+
+import ctypes
+import math
+import os
+import platform
+import threading
+from pathlib import Path
+
+from cconv import _runtime
+
+__all__ = ["get_num_threads", "set_num_threads", "show_config"]
+
+
+def _cgroup_cpus():
+    """CPUs that the cgroup quota allows, or None without one."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            return max(1, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):
+        pass
+    try:
+        base = Path("/sys/fs/cgroup/cpu")
+        quota = int((base / "cpu.cfs_quota_us").read_text())
+        period = int((base / "cpu.cfs_period_us").read_text())
+        if quota > 0:
+            return max(1, math.ceil(quota / period))
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def _available_cpus():
+    """Cores this process may use: affinity and cgroup quota."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:
+        count = os.cpu_count() or 1
+    return min(count, _cgroup_cpus() or count, _runtime.MAX_THREADS)
+
+
+def _threads_from_environment():
+    text = os.environ.get("CCONV_NUM_THREADS")
+    if text is None or text == "":
+        return _available_cpus()
+    return _checked_threads(text, "CCONV_NUM_THREADS")
+
+
+def _checked_threads(value, name):
+    try:
+        count = int(value) if isinstance(value, str) else value.__index__()
+    except (ValueError, AttributeError):
+        raise ValueError(f"{name} must be a whole number from 1 to {_runtime.MAX_THREADS}, got {value!r}") from None
+    if isinstance(value, bool) or not 1 <= count <= _runtime.MAX_THREADS:
+        raise ValueError(f"{name} must be a whole number from 1 to {_runtime.MAX_THREADS}, got {value!r}")
+    return count
+
+
+def get_num_threads():
+    """Number of threads that kernels use."""
+    return _runtime.get_num_threads()
+
+
+def set_num_threads(n):
+    """Use `n` threads in kernels (1 to 256). Results do not depend on it, to the bit.
+
+    Raises
+    ------
+    ValueError
+        If `n` is not a whole number in that range.
+    """
+    _runtime.set_num_threads(_checked_threads(n, "n"))
+
+
+_blas_lock = threading.Lock()
+
+
+def load_blas():
+    """Import SciPy's BLAS and hand its pointers to the core; does nothing the second time."""
+    if _runtime.blas_ready():
+        return
+    with _blas_lock:
+        if _runtime.blas_ready():
+            return
+        from scipy.linalg import cython_blas
+
+        # A handle of the module also finds the symbols of the OpenBLAS it is linked to.
+        library = ctypes.CDLL(cython_blas.__file__)
+        _runtime.set_blas(
+            cython_blas.__pyx_capi__, _symbol(library, "get_num_threads"), _symbol(library, "set_num_threads")
+        )
+
+
+def _symbol(library, name):
+    """Address of OpenBLAS's function under one of the names SciPy builds give it, or 0."""
+    for pattern in ("scipy_openblas_{}", "scipy_openblas_{}64_", "openblas_{}", "openblas_{}64_"):
+        function = getattr(library, pattern.format(name), None)
+        if function is not None:
+            return ctypes.cast(function, ctypes.c_void_p).value
+    return 0
+
+
+def config():
+    """What this process runs on, as a dict: version, machine, instruction sets, threads, BLAS."""
+    from cconv import __version__
+
+    return {
+        "cconv": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "isa": _runtime.isa(),
+        "usable_isas": _runtime.usable_isas(),
+        "threads": get_num_threads(),
+        "available_cpus": _available_cpus(),
+        "blas_loaded": _runtime.blas_ready(),
+    }
+
+
+def show_config():
+    """Print what this process runs on: version, instruction set, threads."""
+    facts = config()
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        print(f"{key:<{width}}  {', '.join(value) if isinstance(value, list) else value}")
+
+
+_runtime.create(os.environ.get("CCONV_ISA") or None, _threads_from_environment())

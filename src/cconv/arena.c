@@ -1,0 +1,281 @@
+#define _GNU_SOURCE
+#include "arena.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/mman.h>
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ONE_ALLOCATION_A_BLOCK 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ONE_ALLOCATION_A_BLOCK 1
+#endif
+#endif
+#ifndef ONE_ALLOCATION_A_BLOCK
+#define ONE_ALLOCATION_A_BLOCK 0
+#endif
+
+#define HUGE_PAGE ((size_t)2 << 20)
+#define REGION ((size_t)32 << 20)
+
+/* Sits in front of each block; blocks of a region lie side by side and end with a zero-size one. */
+typedef struct header {
+    size_t size;             /* payload bytes, a multiple of CC_ALIGNMENT */
+    struct header *previous; /* neighbour below in the region, or NULL */
+    struct header *next_free, *previous_free;
+    bool used;
+    char padding[CC_ALIGNMENT - sizeof(size_t) - 3 * sizeof(void *) - sizeof(bool)];
+} header;
+_Static_assert(sizeof(header) == CC_ALIGNMENT, "a header must keep blocks aligned");
+
+typedef struct region {
+    struct region *next;
+    void *memory;
+    size_t bytes;
+} region;
+
+struct cc_arena {
+    pthread_mutex_t mutex;
+    header *free_list;
+    region *regions;
+    cc_arena_stats stats;
+    int64_t fail_after; /* negative: never */
+    bool fail_persistently;
+};
+
+static header *above(header *h) { return (header *)(void *)((char *)(h + 1) + h->size); }
+
+static void unlink_free(cc_arena *arena, header *h)
+{
+    if (h->previous_free != NULL)
+        h->previous_free->next_free = h->next_free;
+    else
+        arena->free_list = h->next_free;
+    if (h->next_free != NULL)
+        h->next_free->previous_free = h->previous_free;
+}
+
+static void link_free(cc_arena *arena, header *h)
+{
+    h->used = false;
+    h->previous_free = NULL;
+    h->next_free = arena->free_list;
+    if (h->next_free != NULL)
+        h->next_free->previous_free = h;
+    arena->free_list = h;
+}
+
+static void *map_region(size_t bytes)
+{
+#if defined(__unix__) || defined(__APPLE__)
+    /* One huge page more, cut off again, puts the start on a huge-page boundary. */
+    char *raw = mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED)
+        return NULL;
+    const size_t head = (HUGE_PAGE - (uintptr_t)raw % HUGE_PAGE) % HUGE_PAGE;
+    if (head > 0)
+        munmap(raw, head);
+    munmap(raw + head + bytes, HUGE_PAGE - head);
+#ifdef MADV_HUGEPAGE
+    madvise(raw + head, bytes, MADV_HUGEPAGE);
+#endif
+    return raw + head;
+#else
+    return aligned_alloc(HUGE_PAGE, bytes);
+#endif
+}
+
+static void unmap_region(const region *r)
+{
+#if defined(__unix__) || defined(__APPLE__)
+    munmap(r->memory, r->bytes);
+#else
+    free(r->memory);
+#endif
+}
+
+/* A new region as one free block with room for `size` payload bytes. */
+static header *grow(cc_arena *arena, size_t size)
+{
+    size_t bytes = size + 2 * sizeof(header);
+    bytes = bytes < REGION ? REGION : (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    region *r = malloc(sizeof *r);
+    if (r == NULL)
+        return NULL;
+    r->memory = map_region(bytes);
+    if (r->memory == NULL) {
+        free(r);
+        return NULL;
+    }
+    r->bytes = bytes;
+    r->next = arena->regions;
+    arena->regions = r;
+    arena->stats.reserved += bytes;
+
+    header *first = r->memory;
+    first->size = bytes - 2 * sizeof(header);
+    first->previous = NULL;
+    header *end = above(first);
+    end->size = 0;
+    end->used = true;
+    end->previous = first;
+    link_free(arena, first);
+    return first;
+}
+
+static header *best_fit(const cc_arena *arena, size_t size)
+{
+    header *best = NULL;
+    for (header *h = arena->free_list; h != NULL; h = h->next_free)
+        if (h->size >= size && (best == NULL || h->size < best->size))
+            best = h;
+    return best;
+}
+
+static void *carve(cc_arena *arena, size_t size)
+{
+    header *h = best_fit(arena, size);
+    if (h == NULL)
+        h = grow(arena, size);
+    if (h == NULL)
+        return NULL;
+    unlink_free(arena, h);
+    if (h->size >= size + sizeof(header) + CC_ALIGNMENT) {
+        header *after = above(h), *rest = (header *)(void *)((char *)(h + 1) + size);
+        rest->size = h->size - size - sizeof(header);
+        rest->previous = h;
+        after->previous = rest;
+        h->size = size;
+        link_free(arena, rest);
+    }
+    h->used = true;
+    return h + 1;
+}
+
+static void give_back(cc_arena *arena, header *h)
+{
+    header *after = above(h), *before = h->previous;
+    if (!after->used) {
+        unlink_free(arena, after);
+        h->size += sizeof(header) + after->size;
+        above(h)->previous = h;
+    }
+    if (before != NULL && !before->used) {
+        unlink_free(arena, before);
+        before->size += sizeof(header) + h->size;
+        above(before)->previous = before;
+        h = before;
+    }
+    link_free(arena, h);
+}
+
+cc_arena *cc_arena_create(void)
+{
+    cc_arena *arena = calloc(1, sizeof *arena);
+    if (arena == NULL)
+        return NULL;
+    pthread_mutex_init(&arena->mutex, NULL);
+    arena->fail_after = -1;
+    return arena;
+}
+
+void cc_arena_destroy(cc_arena *arena)
+{
+    if (arena == NULL)
+        return;
+    for (region *r = arena->regions; r != NULL;) {
+        region *next = r->next;
+        unmap_region(r);
+        free(r);
+        r = next;
+    }
+    pthread_mutex_destroy(&arena->mutex);
+    free(arena);
+}
+
+static bool must_fail(cc_arena *arena)
+{
+    arena->stats.calls++;
+    if (arena->fail_after < 0)
+        return false;
+    if (arena->fail_after > 0) {
+        arena->fail_after--;
+        return false;
+    }
+    if (!arena->fail_persistently)
+        arena->fail_after = -1;
+    return true;
+}
+
+void *cc_arena_alloc(cc_arena *arena, size_t bytes)
+{
+    if (bytes > PTRDIFF_MAX - 4 * REGION)
+        return NULL;
+    const size_t size = bytes == 0 ? CC_ALIGNMENT : (bytes + CC_ALIGNMENT - 1) / CC_ALIGNMENT * CC_ALIGNMENT;
+    void *block = NULL;
+    pthread_mutex_lock(&arena->mutex);
+    if (!must_fail(arena)) {
+        if (ONE_ALLOCATION_A_BLOCK) {
+            header *h = aligned_alloc(CC_ALIGNMENT, sizeof(header) + size);
+            if (h != NULL) {
+                h->size = size;
+                block = h + 1;
+            }
+        } else {
+            block = carve(arena, size);
+        }
+    }
+    if (block != NULL) {
+        arena->stats.in_use += ((header *)block - 1)->size;
+        arena->stats.blocks++;
+        if (arena->stats.in_use > arena->stats.peak)
+            arena->stats.peak = arena->stats.in_use;
+    }
+    pthread_mutex_unlock(&arena->mutex);
+    return block;
+}
+
+void cc_arena_free(cc_arena *arena, void *block)
+{
+    if (block == NULL)
+        return;
+    header *h = (header *)block - 1;
+    pthread_mutex_lock(&arena->mutex);
+    arena->stats.in_use -= h->size;
+    arena->stats.blocks--;
+    if (ONE_ALLOCATION_A_BLOCK)
+        free(h);
+    else
+        give_back(arena, h);
+    pthread_mutex_unlock(&arena->mutex);
+}
+
+cc_arena_stats cc_arena_get_stats(cc_arena *arena)
+{
+    pthread_mutex_lock(&arena->mutex);
+    const cc_arena_stats stats = arena->stats;
+    pthread_mutex_unlock(&arena->mutex);
+    return stats;
+}
+
+void cc_arena_reset_peak(cc_arena *arena)
+{
+    pthread_mutex_lock(&arena->mutex);
+    arena->stats.peak = arena->stats.in_use;
+    pthread_mutex_unlock(&arena->mutex);
+}
+
+void cc_arena_fail_after(cc_arena *arena, int64_t successes, int persistent)
+{
+    pthread_mutex_lock(&arena->mutex);
+    arena->fail_after = successes;
+    arena->fail_persistently = persistent != 0;
+    pthread_mutex_unlock(&arena->mutex);
+}
+
+void cc_arena_lock(cc_arena *arena) { pthread_mutex_lock(&arena->mutex); }
+void cc_arena_unlock(cc_arena *arena) { pthread_mutex_unlock(&arena->mutex); }

@@ -1,0 +1,26 @@
+/* conv/algo.h -- what one convolution algorithm is: a descriptor defined in a file of its own and
+ * listed in algos.c. Tests and benchmarks walk that list.
+ */
+#ifndef CC_CONV_ALGO_H
+#define CC_CONV_ALGO_H
+
+#include "conv.h"
+
+typedef struct cc_conv_algo {
+    const char *name;
+    bool needs_blas;
+
+    /* Whether it can do this pass of this geometry on this context's instruction set. The conv is resolved. */
+    bool (*supports)(const cc_context *context, const cc_conv *conv, cc_pass pass);
+
+    /* Called with a resolved conv that it supports and that has no empty axis in its outputs; sizes of
+     * sums may be 0. Scratch comes from context->arena. */
+    cc_status (*forward)(const cc_context *context, const cc_conv *conv, const void *x, const void *w,
+                         const void *b, const cc_epilogue *epilogue, void *y);
+    cc_status (*backward_data)(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
+                               void *dx);
+    cc_status (*backward_weight)(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
+                                 void *dw);
+} cc_conv_algo;
+
+#endif

@@ -1,0 +1,26 @@
+/* kernels.h -- the one door to instruction-set specific code.
+ *
+ * Each concept declares its routines as a struct of pointers in kernels/<concept>.h and writes them once in
+ * kernels/<concept>.inc, which isa/<set>.c compiles with that set's flags. Nothing above this
+ * table knows what AVX is.
+ */
+#ifndef CC_KERNELS_H
+#define CC_KERNELS_H
+
+#include "kernels/eltwise.h"
+
+typedef struct cc_kernels {
+    const char *name; /* "generic", "avx2", ... */
+    int lanes;        /* floats in a vector */
+    cc_eltwise_kernels eltwise;
+} cc_kernels;
+
+extern const cc_kernels cc_kernels_generic;
+#if defined(__x86_64__)
+extern const cc_kernels cc_kernels_avx2;
+extern const cc_kernels cc_kernels_avx512;
+#elif defined(__aarch64__)
+extern const cc_kernels cc_kernels_neon;
+#endif
+
+#endif

@@ -1,0 +1,26 @@
+/* kernels/simd.h -- vectors of the instruction set being compiled, by GCC's vector extension.
+ *
+ * `vec` holds CC_LANES floats and `vecd` half as many doubles. Arithmetic operators work on them;
+ * a*b + c is one fused instruction where the set has it.
+ */
+#ifndef CC_KERNELS_SIMD_H
+#define CC_KERNELS_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+typedef float vec __attribute__((vector_size(CC_LANES * 4)));
+typedef double vecd __attribute__((vector_size(CC_LANES * 4)));
+typedef int32_t veci __attribute__((vector_size(CC_LANES * 4)));
+typedef float vec_unaligned __attribute__((vector_size(CC_LANES * 4), aligned(4), may_alias));
+typedef double vecd_unaligned __attribute__((vector_size(CC_LANES * 4), aligned(8), may_alias));
+
+#define CC_INLINE static inline __attribute__((always_inline, unused))
+
+CC_INLINE vec vload(const float *p) { return *(const vec_unaligned *)p; }
+CC_INLINE void vstore(float *p, vec v) { *(vec_unaligned *)p = v; }
+CC_INLINE vec vset1(float s) { return (vec){0} + s; }
+CC_INLINE vecd vdload(const double *p) { return *(const vecd_unaligned *)p; }
+CC_INLINE void vdstore(double *p, vecd v) { *(vecd_unaligned *)p = v; }
+
+#endif

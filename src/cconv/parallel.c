@@ -1,0 +1,272 @@
+#include "parallel.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "cpu.h"
+
+/* A worker that finds no job spins this long before it sleeps: the next layer's job usually comes
+ * within microseconds, and waking a sleeper costs tens of them. */
+#define SPIN_NANOSECONDS 60000
+
+typedef struct worker {
+    cc_pool *pool;
+    pthread_t thread;
+    int index;          /* 1 .. threads-1; the caller is 0 */
+    unsigned long seen; /* the last job that is not for it */
+} worker;
+
+struct cc_pool {
+    atomic_int threads;
+    int started; /* workers running, under `busy` */
+    worker *workers;
+
+    atomic_flag busy; /* held by the one caller whose job runs */
+
+    /* The job, published by the store to `generation`. */
+    cc_task task;
+    void *argument;
+    int64_t n;
+    int parts;
+    int active; /* threads taking part, caller included */
+    unsigned long fp_mode;
+    atomic_ulong generation;
+    atomic_int unfinished;
+    atomic_bool quit;
+
+    atomic_int sleepers;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+};
+
+static _Thread_local bool inside_job;
+
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static int64_t now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Range of part p; written so that n near 2^63 does not overflow. */
+static void run_part(cc_task task, void *argument, int64_t n, int parts, int p)
+{
+    const int64_t base = n / parts, extra = n % parts;
+    const int64_t begin = base * p + (p < extra ? p : extra);
+    const int64_t end = begin + base + (p < extra ? 1 : 0);
+    if (begin < end)
+        task(argument, begin, end, p);
+}
+
+static void run_share(const cc_pool *pool, int index)
+{
+    for (int p = index; p < pool->parts; p += pool->active)
+        run_part(pool->task, pool->argument, pool->n, pool->parts, p);
+}
+
+/* Wait until the generation leaves `seen`, first spinning, then asleep. */
+static unsigned long await_job(cc_pool *pool, unsigned long seen)
+{
+    const int64_t start = now();
+    do {
+        for (int i = 0; i < 64; i++) {
+            const unsigned long generation = atomic_load_explicit(&pool->generation, memory_order_acquire);
+            if (generation != seen)
+                return generation;
+            relax();
+        }
+    } while (now() - start < SPIN_NANOSECONDS);
+
+    pthread_mutex_lock(&pool->mutex);
+    atomic_fetch_add(&pool->sleepers, 1);
+    unsigned long generation;
+    while ((generation = atomic_load(&pool->generation)) == seen)
+        pthread_cond_wait(&pool->wake, &pool->mutex);
+    atomic_fetch_sub(&pool->sleepers, 1);
+    pthread_mutex_unlock(&pool->mutex);
+    return generation;
+}
+
+static void publish(cc_pool *pool)
+{
+    atomic_fetch_add(&pool->generation, 1);
+    if (atomic_load(&pool->sleepers) > 0) {
+        pthread_mutex_lock(&pool->mutex);
+        pthread_cond_broadcast(&pool->wake);
+        pthread_mutex_unlock(&pool->mutex);
+    }
+}
+
+static void *worker_main(void *argument)
+{
+    const worker *self = argument;
+    cc_pool *pool = self->pool;
+    unsigned long seen = self->seen;
+    inside_job = true;
+    for (;;) {
+        seen = await_job(pool, seen);
+        if (atomic_load(&pool->quit))
+            return NULL;
+        if (self->index < pool->active) {
+            cc_fp_mode_set(pool->fp_mode);
+            run_share(pool, self->index);
+        }
+        atomic_fetch_sub_explicit(&pool->unfinished, 1, memory_order_release);
+    }
+}
+
+/* Start the workers that are missing; fewer than asked for is fine, the caller takes their parts. */
+static void start_workers(cc_pool *pool)
+{
+    if (pool->started == pool->threads - 1)
+        return;
+    if (pool->workers == NULL) {
+        pool->workers = calloc(CC_MAX_THREADS, sizeof *pool->workers);
+        if (pool->workers == NULL)
+            return;
+    }
+    /* Signals stay with the threads of the program. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (pool->started < pool->threads - 1) {
+        worker *w = &pool->workers[pool->started];
+        w->pool = pool;
+        w->index = pool->started + 1;
+        w->seen = atomic_load(&pool->generation);
+        if (pthread_create(&w->thread, NULL, worker_main, w) != 0)
+            break;
+        pool->started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void stop_workers(cc_pool *pool)
+{
+    if (pool->started == 0)
+        return;
+    atomic_store(&pool->quit, true);
+    publish(pool);
+    for (int i = 0; i < pool->started; i++)
+        pthread_join(pool->workers[i].thread, NULL);
+    pool->started = 0;
+    atomic_store(&pool->quit, false);
+}
+
+static void reset(cc_pool *pool)
+{
+    pool->started = 0;
+    atomic_flag_clear(&pool->busy);
+    atomic_store(&pool->generation, 0);
+    atomic_store(&pool->unfinished, 0);
+    atomic_store(&pool->quit, false);
+    atomic_store(&pool->sleepers, 0);
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->wake, NULL);
+}
+
+cc_status cc_pool_create(int threads, cc_pool **pool)
+{
+    if (threads < 1 || threads > CC_MAX_THREADS)
+        return CC_ERR_ARGUMENT;
+    cc_pool *created = calloc(1, sizeof *created);
+    if (created == NULL)
+        return CC_ERR_MEMORY;
+    created->threads = threads;
+    reset(created);
+    *pool = created;
+    return CC_OK;
+}
+
+static void take(cc_pool *pool)
+{
+    while (atomic_flag_test_and_set_explicit(&pool->busy, memory_order_acquire))
+        sched_yield();
+}
+
+static void release(cc_pool *pool) { atomic_flag_clear_explicit(&pool->busy, memory_order_release); }
+
+void cc_pool_destroy(cc_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    take(pool);
+    stop_workers(pool);
+    pthread_mutex_destroy(&pool->mutex);
+    pthread_cond_destroy(&pool->wake);
+    free(pool->workers);
+    free(pool);
+}
+
+int cc_pool_threads(const cc_pool *pool) { return pool->threads; }
+
+cc_status cc_pool_resize(cc_pool *pool, int threads)
+{
+    if (threads < 1 || threads > CC_MAX_THREADS)
+        return CC_ERR_ARGUMENT;
+    take(pool);
+    if (threads != pool->threads) {
+        stop_workers(pool);
+        pool->threads = threads;
+    }
+    release(pool);
+    return CC_OK;
+}
+
+void cc_pool_after_fork(cc_pool *pool) { reset(pool); }
+
+int cc_parts(const cc_pool *pool, int64_t n, int64_t grain)
+{
+    const int64_t wanted = grain > 1 ? n / grain : n;
+    const int threads = pool->threads;
+    if (wanted >= threads)
+        return threads;
+    return wanted < 1 ? 1 : (int)wanted;
+}
+
+void cc_parallel_for(cc_pool *pool, int parts, int64_t n, cc_task task, void *argument)
+{
+    if (n <= 0)
+        return;
+    if (parts == 1 || inside_job || atomic_flag_test_and_set_explicit(&pool->busy, memory_order_acquire)) {
+        for (int p = 0; p < parts; p++)
+            run_part(task, argument, n, parts, p);
+        return;
+    }
+    start_workers(pool);
+
+    pool->task = task;
+    pool->argument = argument;
+    pool->n = n;
+    pool->parts = parts;
+    pool->active = parts < pool->started + 1 ? parts : pool->started + 1;
+    pool->fp_mode = cc_fp_mode_get();
+    atomic_store(&pool->unfinished, pool->started);
+    publish(pool);
+
+    inside_job = true;
+    run_share(pool, 0);
+    inside_job = false;
+
+    int spins = 0;
+    while (atomic_load_explicit(&pool->unfinished, memory_order_acquire) > 0) {
+        relax();
+        if (++spins > 20000)
+            sched_yield();
+    }
+    release(pool);
+}

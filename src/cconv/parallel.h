@@ -1,0 +1,37 @@
+/* parallel.h -- the thread pool.
+ *
+ * Work is cut statically into parts; which thread runs a part never changes a result, because parts
+ * own disjoint outputs. The caller says how many parts there are, and sizes its scratch by that.
+ */
+#ifndef CC_PARALLEL_H
+#define CC_PARALLEL_H
+
+#include <stdint.h>
+
+#include "status.h"
+
+typedef struct cc_pool cc_pool;
+
+/* Do items begin <= i < end; `part` says whose scratch is ours. */
+typedef void (*cc_task)(void *argument, int64_t begin, int64_t end, int part);
+
+#define CC_MAX_THREADS 256
+
+/* Threads start with the first job that needs them. 1 <= threads <= CC_MAX_THREADS. */
+cc_status cc_pool_create(int threads, cc_pool **pool);
+void cc_pool_destroy(cc_pool *pool);
+int cc_pool_threads(const cc_pool *pool);
+cc_status cc_pool_resize(cc_pool *pool, int threads);
+
+/* Into how many parts to cut n items when a thread should get at least `grain` of them: at least 1,
+ * at most the number of threads. */
+int cc_parts(const cc_pool *pool, int64_t n, int64_t grain);
+
+/* Run task over [0, n) in `parts` near-equal ranges, part p getting the p-th; returns when all are
+ * done. Runs every part on the calling thread when nested, or when another thread uses the pool. */
+void cc_parallel_for(cc_pool *pool, int parts, int64_t n, cc_task task, void *argument);
+
+/* For a forked child, where the workers are gone. */
+void cc_pool_after_fork(cc_pool *pool);
+
+#endif
