@@ -8,11 +8,13 @@
 #define CC_KERNELS_H
 
 #include "kernels/eltwise.h"
+#include "kernels/gemm.h"
 
 typedef struct cc_kernels {
     const char *name; /* "generic", "avx2", ... */
     int lanes;        /* floats in a vector */
     cc_eltwise_kernels eltwise;
+    cc_gemm_kernels gemm;
 } cc_kernels;
 
 extern const cc_kernels cc_kernels_generic;

@@ -1,0 +1,42 @@
+/* kernels/gemm.h -- the register tiles every matrix product is made of.
+ *
+ * A tile of C, `rows` x `vectors * lanes`, stays in registers while it sums over taps and depth:
+ *
+ *   C(r, :) = [C(r, :) +] SUM(t < taps, k < depth)  A_t(r, k) * B(t*depth + k, :)
+ *
+ *   A_t(r, k) = a[offset[t] + r*a_row + k*a_step]      offset may be NULL when taps == 1: offset 0
+ *   row j of B = b + j*ldb                             row r of C = c + r*ldc
+ *
+ *          lanes x vectors                one k: `vectors` loads from B, `rows` broadcasts from A,
+ *        +-----------------+              rows x vectors fused multiply-adds
+ *      B |  . . . . . . .  | k
+ *        +-----------------+
+ *   A    +-----------------+
+ *   . k  |                 | rows
+ *   . .  |       C         |
+ *        +-----------------+
+ *
+ * The sum starts at 0 and C is added last, once.
+ */
+#ifndef CC_KERNELS_GEMM_H
+#define CC_KERNELS_GEMM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef void (*cc_gemm_tile)(int64_t taps, const int64_t *offset, int64_t depth, const float *a, int64_t a_row,
+                             int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate);
+
+#define CC_TILE_MAX_VECTORS 4
+#define CC_TILE_MAX_ROWS 28
+
+typedef struct cc_gemm_kernels {
+    int max_vectors;                       /* widest tile */
+    int max_rows[CC_TILE_MAX_VECTORS + 1]; /* tallest tile without spilling, by vectors */
+
+    /* By [vectors][rows], each from 1 to its maximum. */
+    cc_gemm_tile tile[CC_TILE_MAX_VECTORS + 1][CC_TILE_MAX_ROWS + 1];   /* a_step is taken as 1 */
+    cc_gemm_tile tile_t[CC_TILE_MAX_VECTORS + 1][CC_TILE_MAX_ROWS + 1]; /* a_row is taken as 1 */
+} cc_gemm_kernels;
+
+#endif
