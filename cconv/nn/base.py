@@ -1,4 +1,4 @@
-"""What a layer is: `forward(x, train) -> (y, backward)`, with `backward(dy) -> dx`.
+"""What a layer is: `forward(x, train) -> (y, backward)`, with `backward(dy, need_dx=True) -> dx`.
 
 A layer keeps parameters and buffers and nothing about a call: the backward closure holds what its pass
 needs, so two threads may run one network. No layer modifies an array it was given.
@@ -85,13 +85,27 @@ class Layer:
     """Base of all layers. A subclass assigns Parameters, Buffers and Layers as attributes and defines
     `forward`; `output_shape` and `macs` let summaries and plans walk a network without running it."""
 
+    # What cconv.models built this network from, {"name": ..., "arguments": {...}}; None for other layers.
+    config = None
+
+    def __new__(cls, *args, **kwargs):
+        self = super().__new__(cls)
+        self._constructed_with = args, kwargs
+        return self
+
+    def constructor_arguments(self):
+        """(args, kwargs) that build a layer of the same architecture; `nn.describe` writes them down."""
+        return self._constructed_with
+
     def forward(self, x, train):
         """Run the layer on `x`; `train` selects training behaviour (batch statistics, dropout).
 
         Returns
         -------
         y : ndarray
-        backward : callable, `backward(dy) -> dx`; adds into every `Parameter.grad`. Call it once.
+        backward : callable, `backward(dy, need_dx=True) -> dx`; adds into every `Parameter.grad`. Call it
+            once. With `need_dx=False` it may skip dx and return None: nobody reads the gradient of the
+            data a network begins with.
         """
         raise TypeError(f"{type(self).__name__} does not define forward")
 

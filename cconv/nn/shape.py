@@ -1,0 +1,81 @@
+"""Layers that give their input another shape."""
+
+import math
+
+import numpy as np
+
+from cconv.functional._arguments import is_channels_last, whole
+from cconv.nn.base import Layer
+
+
+class Flatten(Layer):
+    """Join the axes `start_dim` ... `end_dim` into one, features in the order C, H, W as in torch.
+
+    Parameters
+    ----------
+    start_dim, end_dim : int, negative ones count from the end
+    """
+
+    def __init__(self, start_dim=1, end_dim=-1):
+        self.start_dim = whole(start_dim, "start_dim")
+        self.end_dim = whole(end_dim, "end_dim")
+
+    def extra_repr(self):
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+    def output_shape(self, input_shape):
+        shape = tuple(input_shape)
+        rank = len(shape)
+        start, end = (d + rank if d < 0 else d for d in (self.start_dim, self.end_dim))
+        if not 0 <= start <= end < rank:
+            raise ValueError(
+                f"Flatten: start_dim {self.start_dim} and end_dim {self.end_dim} do not fit the shape {shape}"
+            )
+        return shape[:start] + (math.prod(shape[start : end + 1]),) + shape[end + 1 :]
+
+    def forward(self, x, train):
+        x = np.asarray(x)
+        return _reshape(x, self.output_shape(x.shape))
+
+
+class Reshape(Layer):
+    """Give each sample another shape, the batch axis aside.
+
+    Parameters
+    ----------
+    *shape : ints; one of them may be -1
+    """
+
+    def __init__(self, *shape):
+        if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+            (shape,) = shape
+        self.shape = tuple(whole(n, "shape", -1) for n in shape)
+        if self.shape.count(-1) > 1:
+            raise ValueError(f"shape may contain one -1, got {self.shape}")
+
+    def extra_repr(self):
+        return ", ".join(map(str, self.shape))
+
+    def output_shape(self, input_shape):
+        total, known = math.prod(input_shape[1:]), math.prod(n for n in self.shape if n != -1)
+        missing = total // known if known else 0
+        shape = tuple(missing if n == -1 else n for n in self.shape)
+        if math.prod(shape) != total:
+            raise ValueError(f"Reshape: {tuple(input_shape[1:])} does not fit {self.shape}")
+        return (input_shape[0], *shape)
+
+    def forward(self, x, train):
+        x = np.asarray(x)
+        return _reshape(x, self.output_shape(x.shape))
+
+
+def _reshape(x, shape):
+    # The caller's array passes through where memory already lies in the order of the features.
+    y = np.ascontiguousarray(x).reshape(shape)
+    channels_last, input_shape = is_channels_last(x), x.shape
+
+    def backward(dy, need_dx=True):
+        dx = np.asarray(dy).reshape(input_shape)
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(dx, 1, -1)), -1, 1) if channels_last else dx
+
+    return y, backward
