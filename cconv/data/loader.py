@@ -1,0 +1,119 @@
+"""Batches of arrays in memory: one gather a batch, no Python per sample."""
+
+import numpy as np
+
+from cconv.functional._arguments import whole
+
+
+class DataLoader:
+    """Batches of `x` and `y`, in an order that the seed and the number of the epoch alone decide.
+
+    Iterating yields the rest of the current epoch as `(x_batch, y_batch)` and then moves on to the next
+    epoch, so an iteration that was interrupted continues where it stopped; `state_dict` carries the
+    place elsewhere.
+
+    Parameters
+    ----------
+    x : array, N samples along the first axis
+    y : array of N, optional
+        Without it batches are `(x_batch, None)`.
+    batch_size : int
+        The last batch of an epoch may be smaller.
+    shuffle : bool
+    rng : int, numpy.random.Generator or None
+        Seed of the order; a Generator gives one number to it, None takes one from the system.
+    reuse : bool
+        Every batch overwrites the previous one's memory: fastest, for those who use one batch at a time.
+
+    Raises
+    ------
+    ValueError
+        When `x` and `y` differ in length, or `batch_size` is below 1.
+
+    Attributes
+    ----------
+    epoch, position : int, number of the current epoch (from 0) and of samples already given in it
+    """
+
+    def __init__(self, x, y=None, batch_size=32, shuffle=True, rng=None, reuse=False):
+        self.x = np.asarray(x)
+        self.y = None if y is None else np.asarray(y)
+        if self.x.ndim < 1:
+            raise ValueError("x must have samples along its first axis, got a scalar")
+        if self.y is not None and (self.y.ndim < 1 or len(self.x) != len(self.y)):
+            raise ValueError(f"x and y must have the same length, got shapes {self.x.shape} and {self.y.shape}")
+        self.batch_size = whole(batch_size, "batch_size", 1)
+        self.shuffle = bool(shuffle)
+        self.seed = seed_of(rng)
+        self.reuse = reuse
+        self.epoch = 0
+        self.position = 0
+
+    def __len__(self):
+        """Number of batches in an epoch."""
+        return -(-len(self.x) // self.batch_size)
+
+    def order(self, epoch):
+        """Indices of the samples in the order of `epoch`, or None when they are not shuffled."""
+        if not self.shuffle:
+            return None
+        # Raw PCG64 numbers: unlike Generator.permutation, NumPy keeps them the same in every version.
+        keys = np.random.PCG64(np.random.SeedSequence([self.seed, epoch])).random_raw(len(self.x))
+        return np.argsort(keys, kind="stable")
+
+    def __iter__(self):
+        order = self.order(self.epoch)
+        x_store, y_store = self._store(self.x), self._store(self.y)
+        while self.position < len(self.x):
+            part = slice(self.position, min(self.position + self.batch_size, len(self.x)))
+            indices = None if order is None else order[part]
+            self.position = part.stop
+            yield self._batch(self.x, part, indices, x_store), self._batch(self.y, part, indices, y_store)
+        self.epoch += 1
+        self.position = 0
+
+    def _store(self, array):
+        if array is None or not self.reuse or not self.shuffle:
+            return None
+        return np.empty((min(self.batch_size, len(array)), *array.shape[1:]), array.dtype)
+
+    def _batch(self, array, part, indices, store):
+        if array is None:
+            return None
+        if indices is None:
+            return array[part]
+        out = None if store is None else store[: part.stop - part.start]
+        # The indices are our own; "clip" lets take write straight into `out`.
+        return array.take(indices, axis=0, out=out, mode="clip")
+
+    def state_dict(self):
+        """Seed and place, as a dict of ints."""
+        return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state):
+        """Continue at the place that `state_dict` gave.
+
+        Raises
+        ------
+        ValueError
+            When the place is not inside this data set; nothing is changed then.
+        """
+        seed, epoch, position = (whole(state[key], key, 0) for key in ("seed", "epoch", "position"))
+        if position > len(self.x):
+            raise ValueError(f"position {position} is beyond the {len(self.x)} samples")
+        self.seed, self.epoch, self.position = seed, epoch, position
+
+
+def seed_of(rng):
+    """The whole number that an `rng` argument stands for: an int, a Generator, or None for a new one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else, and for negative numbers.
+    """
+    if rng is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
+    if isinstance(rng, np.random.Generator):
+        return int(rng.integers(2**63))
+    return whole(rng, "rng", 0)
