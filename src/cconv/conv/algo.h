@@ -13,8 +13,8 @@ typedef struct cc_conv_algo {
     /* Whether it can do this pass of this geometry on this context's instruction set. The conv is resolved. */
     bool (*supports)(const cc_context *context, const cc_conv *conv, cc_pass pass);
 
-    /* Called with a resolved conv that it supports and that has no empty axis in its outputs; sizes of
-     * sums may be 0. Scratch comes from context->arena. */
+    /* Called with a resolved conv that it supports and that has no empty axis. Scratch comes from
+     * context->arena; nothing is written before it is there. */
     cc_status (*forward)(const cc_context *context, const cc_conv *conv, const void *x, const void *w,
                          const void *b, const cc_epilogue *epilogue, void *y);
     cc_status (*backward_data)(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
@@ -22,5 +22,16 @@ typedef struct cc_conv_algo {
     cc_status (*backward_weight)(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
                                  void *dw);
 } cc_conv_algo;
+
+extern const cc_conv_algo cc_conv_reference;
+
+/* NULL for an index that is not in the list. */
+const cc_conv_algo *cc_conv_algo_get(int algo);
+
+/* y = b for every position (0 without b). */
+void cc_conv_broadcast_bias(const cc_context *context, const cc_conv *conv, const void *b, void *y);
+
+/* The epilogue, for algorithms that do not fuse it; it may be NULL. */
+void cc_conv_apply_epilogue(const cc_context *context, const cc_conv *conv, const cc_epilogue *epilogue, void *y);
 
 #endif

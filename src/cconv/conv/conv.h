@@ -37,6 +37,7 @@ cc_status cc_conv_resolve(cc_conv *conv);
 /* Algorithms have indices 0 .. cc_conv_algo_count()-1 in order of preference; the reference is last. */
 int cc_conv_algo_count(void);
 const char *cc_conv_algo_name(int algo);
+bool cc_conv_algo_needs_blas(int algo);
 bool cc_conv_algo_supports(const cc_context *context, int algo, const cc_conv *conv, cc_pass pass);
 
 /* The one `auto` takes for this shape and pass. */
@@ -49,5 +50,8 @@ cc_status cc_conv_backward_data(const cc_context *context, int algo, const cc_co
                                 const void *w, void *dx);
 cc_status cc_conv_backward_weight(const cc_context *context, int algo, const cc_conv *conv, const void *x,
                                   const void *dy, void *dw);
+
+/* db (OC) += the sum of dy over everything but channels, accumulated in double. */
+cc_status cc_conv_backward_bias(const cc_context *context, const cc_conv *conv, const void *dy, void *db);
 
 #endif

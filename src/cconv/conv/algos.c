@@ -1,0 +1,41 @@
+#include "algo.h"
+
+/* In order of preference: `auto` takes the first that supports the geometry. The last two do everything. */
+static const cc_conv_algo *const algos[] = {
+    &cc_conv_reference,
+};
+
+#define COUNT ((int)(sizeof algos / sizeof algos[0]))
+
+int cc_conv_algo_count(void) { return COUNT; }
+
+const cc_conv_algo *cc_conv_algo_get(int algo) { return algo >= 0 && algo < COUNT ? algos[algo] : NULL; }
+
+const char *cc_conv_algo_name(int algo)
+{
+    const cc_conv_algo *a = cc_conv_algo_get(algo);
+    return a != NULL ? a->name : NULL;
+}
+
+bool cc_conv_algo_needs_blas(int algo)
+{
+    const cc_conv_algo *a = cc_conv_algo_get(algo);
+    return a != NULL && a->needs_blas;
+}
+
+bool cc_conv_algo_supports(const cc_context *context, int algo, const cc_conv *conv, cc_pass pass)
+{
+    const cc_conv_algo *a = cc_conv_algo_get(algo);
+    cc_conv resolved = *conv;
+    if (a == NULL || pass < CC_FORWARD || pass >= CC_PASSES || cc_conv_resolve(&resolved) != CC_OK)
+        return false;
+    return a->supports(context, &resolved, pass);
+}
+
+int cc_conv_algo_choose(const cc_context *context, const cc_conv *conv, cc_pass pass)
+{
+    for (int algo = 0; algo < COUNT - 1; algo++)
+        if (cc_conv_algo_supports(context, algo, conv, pass))
+            return algo;
+    return COUNT - 1;
+}

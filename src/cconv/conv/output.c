@@ -1,0 +1,92 @@
+/* What happens to y beside the sums: bias, epilogue, and the bias gradient. */
+#include <string.h>
+
+#include "algo.h"
+
+/* An item is this many elements of y: small enough for the cache, large enough to hand to a thread. */
+#define SLICE 8192
+
+typedef struct output_job {
+    const cc_conv *conv;
+    const void *b;
+    const cc_epilogue *epilogue;
+    const cc_eltwise_kernels *eltwise;
+    void *y;
+    int64_t count; /* elements of y */
+
+    const void *dy;
+    int64_t rows, chunks;
+    double *sums; /* chunks x OC */
+} output_job;
+
+#define T float
+#define NAME(name) name##_f32
+#include "output.inc"
+#undef T
+#undef NAME
+#define T double
+#define NAME(name) name##_f64
+#include "output.inc"
+#undef T
+#undef NAME
+
+static void run(const cc_context *context, output_job *job, cc_task task)
+{
+    const int64_t slices = cc_ceil_div(job->count, SLICE);
+    cc_parallel_for(context->pool, cc_parts(context->pool, slices, 2), slices, task, job);
+}
+
+void cc_conv_broadcast_bias(const cc_context *context, const cc_conv *conv, const void *b, void *y)
+{
+    output_job job = {.conv = conv, .b = b, .y = y};
+    job.count = conv->n * conv->oc * cc_volume(conv->window.output);
+    run(context, &job, conv->dtype == CC_F32 ? broadcast_f32 : broadcast_f64);
+}
+
+void cc_conv_apply_epilogue(const cc_context *context, const cc_conv *conv, const cc_epilogue *epilogue, void *y)
+{
+    if (epilogue == NULL || (epilogue->residual == NULL && !epilogue->relu))
+        return;
+    output_job job = {.conv = conv, .epilogue = epilogue, .eltwise = &context->kernels->eltwise, .y = y};
+    job.count = conv->n * conv->oc * cc_volume(conv->window.output);
+    run(context, &job, conv->dtype == CC_F32 ? epilogue_f32 : epilogue_f64);
+}
+
+/* Sums of at most this many chunks of rows are added in order. */
+#define CHUNKS 16
+
+cc_status cc_conv_backward_bias(const cc_context *context, const cc_conv *conv, const void *dy, void *db)
+{
+    cc_conv c = *conv;
+    CC_TRY(cc_conv_resolve(&c));
+    if (c.n == 0 || c.oc == 0)
+        return CC_OK;
+    if (dy == NULL || db == NULL)
+        return CC_ERR_ARGUMENT;
+    const bool last = c.y_layout == CC_CHANNELS_LAST, f32 = c.dtype == CC_F32;
+    output_job job = {.conv = &c, .dy = dy};
+    job.rows = last ? c.n * cc_volume(c.window.output) : c.n;
+    job.chunks = cc_min(CHUNKS, last ? cc_ceil_div(job.rows, 64) : job.rows);
+    const int64_t sums = job.chunks * c.oc;
+    job.sums = cc_arena_alloc(context->arena, (size_t)sums * sizeof(double));
+    if (job.sums == NULL)
+        return CC_ERR_MEMORY;
+    memset(job.sums, 0, (size_t)sums * sizeof(double));
+    if (last)
+        cc_parallel_for(context->pool, cc_parts(context->pool, job.chunks, 1), job.chunks,
+                        f32 ? sum_rows_f32 : sum_rows_f64, &job);
+    else
+        cc_parallel_for(context->pool, cc_parts(context->pool, sums, 1), sums,
+                        f32 ? sum_planes_f32 : sum_planes_f64, &job);
+    for (int64_t o = 0; o < c.oc; o++) {
+        double sum = 0.0;
+        for (int64_t chunk = 0; chunk < job.chunks; chunk++)
+            sum += job.sums[chunk * c.oc + o];
+        if (f32)
+            ((float *)db)[o] = (float)(((float *)db)[o] + sum);
+        else
+            ((double *)db)[o] += sum;
+    }
+    cc_arena_free(context->arena, job.sums);
+    return CC_OK;
+}
