@@ -9,12 +9,14 @@
 
 #include "kernels/eltwise.h"
 #include "kernels/gemm.h"
+#include "kernels/lanes.h"
 
 typedef struct cc_kernels {
     const char *name; /* "generic", "avx2", ... */
     int lanes;        /* floats in a vector */
     cc_eltwise_kernels eltwise;
     cc_gemm_kernels gemm;
+    cc_lanes_kernels lanes_chain;
 } cc_kernels;
 
 extern const cc_kernels cc_kernels_generic;

@@ -17,9 +17,14 @@ typedef double vecd_unaligned __attribute__((vector_size(CC_LANES * 4), aligned(
 
 #define CC_INLINE static inline __attribute__((always_inline, unused))
 
+/* In front of a loop whose count is known when it is inlined. */
+#define CC_UNROLL _Pragma("GCC unroll 32")
+
 CC_INLINE vec vload(const float *p) { return *(const vec_unaligned *)p; }
 CC_INLINE void vstore(float *p, vec v) { *(vec_unaligned *)p = v; }
 CC_INLINE vec vset1(float s) { return (vec){0} + s; }
+/* mask (all ones or zeros a lane, as comparisons give it) ? a : b */
+CC_INLINE vec vselect(veci mask, vec a, vec b) { return (vec)((mask & (veci)a) | (~mask & (veci)b)); }
 CC_INLINE vecd vdload(const double *p) { return *(const vecd_unaligned *)p; }
 CC_INLINE void vdstore(double *p, vecd v) { *(vecd_unaligned *)p = v; }
 

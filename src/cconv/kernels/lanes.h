@@ -1,0 +1,51 @@
+/* kernels/lanes.h -- one block of a chain of small convolutions, an image in each vector lane.
+ *
+ * With one to a few channels a vector over channels is mostly empty, so here a vector holds the same
+ * element of `lanes` images: a plane is [channel][row][column][lane] and weights are broadcast.
+ */
+#ifndef CC_KERNELS_LANES_H
+#define CC_KERNELS_LANES_H
+
+#include <stdint.h>
+
+/* One stage: convolution (stride 1, input already padded), ReLU, 2x2 max pooling. */
+typedef struct cc_lanes_shape {
+    int64_t ic, xh, xw; /* padded input planes */
+    int64_t oc, kh, kw;
+    int64_t oh, ow; /* convolution output = xh-kh+1, xw-kw+1 */
+    int64_t ph, pw; /* pooled output = oh/2, ow/2 */
+} cc_lanes_shape;
+
+/* A place to write planes into: element (c, y, x) is at data + ((c*rows + y + top)*columns + x + left)*lanes. */
+typedef struct cc_lanes_target {
+    float *data;
+    int64_t rows, columns, top, left;
+} cc_lanes_target;
+
+/* Place of the maximum in its window (0..3, row-major), or this where ReLU is closed. */
+#define CC_LANES_CLOSED 4
+
+typedef struct cc_lanes_kernels {
+    /* Output channels that share a register tile: weights are packed in groups of this many, the last
+     * one may be smaller. */
+    int64_t group;
+    /* images (count, c, h, w), count <= lanes, to lanes; missing images are zero. */
+    void (*load)(const float *images, int64_t count, int64_t c, int64_t h, int64_t w, cc_lanes_target target);
+    /* planes of `elements` vectors back to images (count, elements). */
+    void (*store)(const float *planes, int64_t elements, int64_t count, float *images);
+
+    /* y = pool(relu(conv(x) + bias)) with the places of the maxima. w: groups of output
+     * channels, each [ic][kh][kw][channel of the group]. */
+    void (*conv_relu_pool)(const cc_lanes_shape *shape, const float *x, const float *w, const float *bias,
+                           cc_lanes_target y, uint8_t *place);
+    /* y = conv(x), all oh x ow of it, weights packed likewise. */
+    void (*conv)(const cc_lanes_shape *shape, const float *x, const float *w, cc_lanes_target y);
+    /* The pooled gradient back at the places of the maxima, zero elsewhere inside oh x ow;
+     * db[channel] += its sum over the block. */
+    void (*unpool)(const cc_lanes_shape *shape, const float *dpool, const uint8_t *place, cc_lanes_target dy,
+                   float *db);
+    /* dw (oc, ic, kh, kw) += gradient of the block. dy planes have dy_columns columns, dy_rows rows. */
+    void (*weight_gradient)(const cc_lanes_shape *shape, const float *x, cc_lanes_target dy, float *dw);
+} cc_lanes_kernels;
+
+#endif
