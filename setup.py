@@ -74,7 +74,7 @@ extensions = [
         libraries=[] if sys.platform == "win32" else ["m"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=["-O2", *THREADS, *SANITIZE],
-        extra_link_args=[*THREADS, *([] if sys.platform == "darwin" or sanitizers else ["-Wl,-s"]), *SANITIZE],
+        extra_link_args=[*THREADS, *([] if sys.platform == "darwin" or sanitizers else ["-Wl,-S"]), *SANITIZE],
         depends=HEADERS,
     )
     for path in sorted(Path("cconv").glob("*.pyx"))

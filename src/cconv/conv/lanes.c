@@ -31,7 +31,9 @@ cc_status cc_lanes_resolve(cc_lanes_chain *chain)
             stage->right >= stage->kw)
             return CC_ERR_ARGUMENT;
         *s = (cc_lanes_shape){.ic = ic, .xh = h + stage->top + stage->bottom, .xw = w + stage->left + stage->right,
-                              .oc = stage->oc, .kh = stage->kh, .kw = stage->kw};
+                              .oc = stage->oc, .kh = stage->kh, .kw = stage->kw, .pad_rows = stage->top,
+                              .pad_rows_end = stage->bottom, .pad_columns = stage->left,
+                              .pad_columns_end = stage->right};
         s->oh = s->xh - s->kh + 1;
         s->ow = s->xw - s->kw + 1;
         if (s->oh < 2 || s->ow < 2)
@@ -242,7 +244,9 @@ static void stage_backward(const backward_job *job, int index, const char *block
     if (index == 0 && job->dx == NULL)
         return;
     const cc_lanes_shape back = {.ic = s->oc, .xh = dy.rows, .xw = dy.columns, .oc = s->ic, .kh = s->kh,
-                                 .kw = s->kw, .oh = dy.rows - s->kh + 1, .ow = dy.columns - s->kw + 1};
+                                 .kw = s->kw, .oh = dy.rows - s->kh + 1, .ow = dy.columns - s->kw + 1,
+                                 .pad_rows = dy.top, .pad_rows_end = dy.rows - dy.top - 2 * s->ph,
+                                 .pad_columns = dy.left, .pad_columns_end = dy.columns - dy.left - 2 * s->pw};
     const cc_lanes_target dx = {.data = dpool, .rows = back.oh, .columns = back.ow};
     kernels->conv(&back, dy.data, job->packed[index], dx);
 }

@@ -14,6 +14,7 @@ typedef struct cc_lanes_shape {
     int64_t oc, kh, kw;
     int64_t oh, ow; /* convolution output = xh-kh+1, xw-kw+1 */
     int64_t ph, pw; /* pooled output = oh/2, ow/2 */
+    int64_t pad_rows, pad_rows_end, pad_columns, pad_columns_end; /* how much of xh, xw is zero padding */
 } cc_lanes_shape;
 
 /* A place to write planes into: element (c, y, x) is at data + ((c*rows + y + top)*columns + x + left)*lanes. */

@@ -22,7 +22,8 @@ typedef double vecd_unaligned __attribute__((vector_size(CC_LANES * 4), aligned(
 
 CC_INLINE vec vload(const float *p) { return *(const vec_unaligned *)p; }
 CC_INLINE void vstore(float *p, vec v) { *(vec_unaligned *)p = v; }
-CC_INLINE vec vset1(float s) { return (vec){0} + s; }
+/* s - 0 is s, -0 included, so this is one broadcast; s + 0 would have to be an addition. */
+CC_INLINE vec vset1(float s) { return s - (vec){0}; }
 /* mask (all ones or zeros a lane, as comparisons give it) ? a : b */
 CC_INLINE vec vselect(veci mask, vec a, vec b) { return (vec)((mask & (veci)a) | (~mask & (veci)b)); }
 CC_INLINE vecd vdload(const double *p) { return *(const vecd_unaligned *)p; }
