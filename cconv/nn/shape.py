@@ -70,12 +70,17 @@ class Reshape(Layer):
 
 
 def _reshape(x, shape):
-    # The caller's array passes through where memory already lies in the order of the features.
-    y = np.ascontiguousarray(x).reshape(shape)
     channels_last, input_shape = is_channels_last(x), x.shape
+    y = _ordered(np.ascontiguousarray(x).reshape(shape), channels_last)
 
     def backward(dy, need_dx=True):
-        dx = np.asarray(dy).reshape(input_shape)
-        return np.moveaxis(np.ascontiguousarray(np.moveaxis(dx, 1, -1)), -1, 1) if channels_last else dx
+        return _ordered(np.ascontiguousarray(dy).reshape(input_shape), channels_last) if need_dx else None
 
     return y, backward
+
+
+def _ordered(array, channels_last):
+    """`array` in the memory order asked for; fewer than 3 axes have only one."""
+    if not channels_last or array.ndim < 3:
+        return array
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)

@@ -1,0 +1,173 @@
+"""Every layer of cconv.nn against the gradient harness and the layer contract."""
+
+import numpy as np
+import pytest
+from contract import check_layer
+from gradients import check_gradients, separated
+
+from cconv import nn
+from cconv.models import lenet5
+from cconv.nn.describe import layer_types
+
+TABLE = [[0, 2], [1], [0, 1, 2]]
+CODES = [[1, -1, 1, 1, -1], [-1, -1, 1, -1, 1], [1, 1, 1, -1, -1]]
+
+
+def body():
+    return nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Tanh())
+
+
+# Class -> (constructor, shape of x), each a configuration of its own.
+CASES = {
+    "Sequential": [
+        (lambda: nn.Sequential(), (2, 3, 4, 4)),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ScaledTanh(), nn.Linear(5, 2)), (3, 3, 2, 2)),
+    ],
+    "Sum": [
+        (lambda: nn.Sum(body(), nn.Sequential()), (2, 3, 4, 5)),
+        (lambda: nn.Sum(nn.Sequential(), nn.Sequential(), body()), (2, 3, 4, 5)),
+        (lambda: nn.Sum(nn.Sequential()), (2, 3)),
+    ],
+    "Concat": [
+        (lambda: nn.Concat(body(), nn.Sequential(), nn.Conv2d(3, 2, 1)), (2, 3, 4, 5)),
+        (lambda: nn.Concat(nn.Linear(4, 2), nn.Linear(4, 3)), (2, 4)),
+    ],
+    "Flatten": [(lambda: nn.Flatten(), (2, 3, 4, 5)), (lambda: nn.Flatten(2), (2, 3, 4, 5))],
+    "Reshape": [(lambda: nn.Reshape(4, -1), (2, 3, 4, 5)), (lambda: nn.Reshape(3, 2, 2), (2, 12))],
+    "Subsampling": [(lambda: nn.Subsampling(3), (2, 3, 4, 6)), (lambda: nn.Subsampling(2, 3), (2, 2, 7, 6))],
+    "ConvTable2d": [
+        (lambda: nn.ConvTable2d(3, TABLE, 3, rng=0), (2, 3, 5, 4)),
+        (lambda: nn.ConvTable2d(3, TABLE, (2, 3), bias=False, rng=0), (2, 3, 4, 4)),
+    ],
+    "RBF": [(lambda: nn.RBF(CODES), (4, 5))],
+    "ScaledTanh": [(lambda: nn.ScaledTanh(), (2, 3, 4, 5))],
+    "Linear": [
+        (lambda: nn.Linear(5, 3), (4, 5)),
+        (lambda: nn.Linear(5, 3, bias=False), (1, 5)),
+    ],
+    "Conv1d": [(lambda: nn.Conv1d(3, 4, 3, stride=2, padding=1), (2, 3, 9))],
+    "Conv2d": [
+        (lambda: nn.Conv2d(3, 4, 3, padding=1), (2, 3, 5, 4)),
+        (lambda: nn.Conv2d(4, 6, (3, 2), stride=2, padding=2, dilation=(2, 1), groups=2, bias=False), (2, 4, 7, 6)),
+        (lambda: nn.Conv2d(3, 3, 3, groups=3), (2, 3, 5, 5)),
+        (lambda: nn.Conv2d(1, 3, 5, padding=2), (2, 1, 6, 6)),
+        (lambda: nn.Conv2d(5, 4, 1), (2, 5, 3, 3)),
+    ],
+    "Conv3d": [(lambda: nn.Conv3d(2, 3, 2, padding=1), (2, 2, 3, 4, 3))],
+    "ConvTranspose1d": [(lambda: nn.ConvTranspose1d(3, 2, 3, stride=2, padding=1, output_padding=1), (2, 3, 5))],
+    "ConvTranspose2d": [
+        (lambda: nn.ConvTranspose2d(3, 2, 3, stride=2, padding=1), (2, 3, 4, 3)),
+        (lambda: nn.ConvTranspose2d(4, 4, 2, groups=2, bias=False), (2, 4, 3, 3)),
+    ],
+    "ConvTranspose3d": [(lambda: nn.ConvTranspose3d(2, 2, 2, stride=2), (1, 2, 2, 3, 2))],
+    "MaxPool1d": [(lambda: nn.MaxPool1d(3, 2, padding=1), (2, 3, 8))],
+    "MaxPool2d": [
+        (lambda: nn.MaxPool2d(2), (2, 3, 4, 6)),
+        (lambda: nn.MaxPool2d(3, 2, padding=1, ceil_mode=True), (2, 3, 7, 6)),
+    ],
+    "MaxPool3d": [(lambda: nn.MaxPool3d(2), (2, 2, 4, 4, 5))],
+    "AvgPool1d": [(lambda: nn.AvgPool1d(3, 2, padding=1), (2, 3, 8))],
+    "AvgPool2d": [
+        (lambda: nn.AvgPool2d(2), (2, 3, 4, 6)),
+        (lambda: nn.AvgPool2d(3, 2, padding=1, ceil_mode=True, count_include_pad=False), (2, 3, 7, 6)),
+    ],
+    "AvgPool3d": [(lambda: nn.AvgPool3d(2), (2, 2, 4, 4, 5))],
+    "AdaptiveAvgPool1d": [(lambda: nn.AdaptiveAvgPool1d(3), (2, 3, 7))],
+    "AdaptiveAvgPool2d": [
+        (lambda: nn.AdaptiveAvgPool2d((2, 3)), (2, 3, 5, 7)),
+        (lambda: nn.AdaptiveAvgPool2d(1), (2, 3, 5, 4)),
+    ],
+    "AdaptiveAvgPool3d": [(lambda: nn.AdaptiveAvgPool3d(2), (2, 2, 3, 4, 3))],
+    "AdaptiveMaxPool1d": [(lambda: nn.AdaptiveMaxPool1d(3), (2, 3, 7))],
+    "AdaptiveMaxPool2d": [(lambda: nn.AdaptiveMaxPool2d((2, 3)), (2, 3, 5, 7))],
+    "AdaptiveMaxPool3d": [(lambda: nn.AdaptiveMaxPool3d(2), (2, 2, 3, 4, 3))],
+    "BatchNorm1d": [(lambda: nn.BatchNorm1d(4), (6, 4)), (lambda: nn.BatchNorm1d(4), (3, 4, 5))],
+    "BatchNorm2d": [
+        (lambda: nn.BatchNorm2d(3), (3, 3, 4, 5)),
+        (lambda: nn.BatchNorm2d(3, affine=False), (3, 3, 4, 5)),
+    ],
+    "BatchNorm3d": [(lambda: nn.BatchNorm3d(2), (2, 2, 3, 4, 3))],
+    "Dropout": [(lambda: nn.Dropout(0.4), (3, 4, 5))],
+    "Softmax": [(lambda: nn.Softmax(1), (3, 5))],
+    "LogSoftmax": [(lambda: nn.LogSoftmax(1), (3, 5))],
+}
+ACTIVATIONS = (
+    "ReLU", "Sigmoid", "Tanh", "LeakyReLU", "ELU", "SELU", "GELU", "SiLU", "Softplus", "Identity", "ReLU6",
+    "Hardtanh", "Hardsigmoid", "Hardswish", "Mish", "Softsign",
+)  # fmt: skip
+CASES |= {name: [(lambda name=name: getattr(nn, name)(), (2, 3, 4, 5))] for name in ACTIVATIONS}
+
+CONFIGURATIONS = [
+    pytest.param(make, shape, id=f"{name}-{i}")
+    for name, cases in CASES.items()
+    if hasattr(nn, name)
+    for i, (make, shape) in enumerate(cases)
+]
+
+
+def test_every_layer_has_a_case():
+    assert set(layer_types()) - {"Layer"} <= set(CASES)
+
+
+@pytest.mark.parametrize(("make", "shape"), CONFIGURATIONS)
+@pytest.mark.parametrize("train", [True, False])
+def test_gradients(make, shape, train):
+    check_gradients(make(), separated(shape, np.random.default_rng(1)), train)
+
+
+@pytest.mark.parametrize(("make", "shape"), CONFIGURATIONS)
+def test_contract(make, shape):
+    check_layer(make, shape)
+
+
+@pytest.mark.parametrize("variant", ["modern", "1998", "d2l"])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_lenet_gradients(variant, batch_norm):
+    if variant == "1998" and batch_norm:
+        with pytest.raises(ValueError, match="batch_norm"):
+            lenet5(variant=variant, batch_norm=True)
+        return
+    net = lenet5(variant=variant, batch_norm=batch_norm, rng=0)
+    x = np.random.default_rng(2).standard_normal((3, 1, 28, 28))
+    check_gradients(net, x, limit=12)
+
+
+@pytest.mark.parametrize("variant", ["modern", "1998", "d2l"])
+def test_lenet_contract(variant):
+    check_layer(lambda: lenet5(variant=variant, rng=0), (2, 1, 28, 28))
+
+
+class Wrong(nn.Layer):
+    """y = 2 x with a backward that is off in one element."""
+
+    def forward(self, x, train):
+        def backward(dy, need_dx=True):
+            dx = 2 * dy
+            dx[1, 2] += 1e-4
+            return dx
+
+        return 2 * x, backward
+
+
+def test_harness_names_the_worst_element():
+    with pytest.raises(AssertionError, match=r"worst element: dx\[1, 2\] is"):
+        check_gradients(Wrong(), np.ones((2, 3)))
+
+
+class Overwrites(nn.Layer):
+    """A scale whose backward overwrites the gradient instead of adding."""
+
+    def __init__(self):
+        self.weight = nn.Parameter(np.ones(3))
+
+    def forward(self, x, train):
+        def backward(dy, need_dx=True):
+            self.weight.grad = (dy * x).sum(0)
+            return dy * self.weight.data
+
+        return x * self.weight.data, backward
+
+
+def test_harness_sees_overwritten_gradients():
+    with pytest.raises(AssertionError, match="weight.grad"):
+        check_gradients(Overwrites(), np.ones((2, 3)))
