@@ -1,17 +1,18 @@
 """cconv: classic CNNs on an ordinary CPU, with a C core on plain NumPy arrays."""
 
 import importlib
-from pathlib import Path as _Path
+import os as _os
 
 __version__ = "0.1.0"
 
 try:
     from cconv import _runtime  # noqa: F401
 except ImportError as error:
-    if any(_Path(__file__).parent.glob("_runtime*.so")) or any(_Path(__file__).parent.glob("_runtime*.pyd")):
+    _here = _os.path.dirname(_os.path.abspath(__file__))
+    if any(name.startswith("_runtime.") and name.endswith((".so", ".pyd")) for name in _os.listdir(_here)):
         raise
     raise ImportError(
-        f"the cconv found in {_Path(__file__).parent} is a source tree without its compiled core. "
+        f"the cconv found in {_here} is a source tree without its compiled core. "
         "Build it (pip install -e . in the folder above), or start Python from another folder to use "
         "an installed cconv."
     ) from error

@@ -1,31 +1,33 @@
 """Process-wide settings: threads, instruction set, BLAS, and what `show_config` prints."""
 
-import ctypes
-import math
 import os
-import platform
-import threading
-from pathlib import Path
+from _thread import allocate_lock
 
 from cconv import _runtime
 
+# What few calls need is imported where it is used: `import cconv` should cost little.
+
 __all__ = ["get_num_threads", "set_num_threads", "show_config"]
+
+
+def _read(path):
+    with open(path, encoding="ascii") as file:
+        return file.read()
 
 
 def _cgroup_cpus():
     """CPUs that the cgroup quota allows, or None without one."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = _read("/sys/fs/cgroup/cpu.max").split()
         if quota != "max":
-            return max(1, math.ceil(int(quota) / int(period)))
+            return max(1, -(-int(quota) // int(period)))
     except (OSError, ValueError):
         pass
     try:
-        base = Path("/sys/fs/cgroup/cpu")
-        quota = int((base / "cpu.cfs_quota_us").read_text())
-        period = int((base / "cpu.cfs_period_us").read_text())
+        quota = int(_read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
+        period = int(_read("/sys/fs/cgroup/cpu/cpu.cfs_period_us"))
         if quota > 0:
-            return max(1, math.ceil(quota / period))
+            return max(1, -(-quota // period))
     except (OSError, ValueError):
         pass
     return None
@@ -73,7 +75,7 @@ def set_num_threads(n):
     _runtime.set_num_threads(_checked_threads(n, "n"))
 
 
-_blas_lock = threading.Lock()
+_blas_lock = allocate_lock()
 
 
 def load_blas():
@@ -83,26 +85,28 @@ def load_blas():
     with _blas_lock:
         if _runtime.blas_ready():
             return
+        import ctypes
+
         from scipy.linalg import cython_blas
 
         # A handle of the module also finds the symbols of the OpenBLAS it is linked to.
         library = ctypes.CDLL(cython_blas.__file__)
-        _runtime.set_blas(
-            cython_blas.__pyx_capi__, _symbol(library, "get_num_threads"), _symbol(library, "set_num_threads")
-        )
 
+        def address(name):
+            """Of OpenBLAS's function, under one of the names that SciPy builds give it, or 0."""
+            for pattern in ("scipy_openblas_{}", "scipy_openblas_{}64_", "openblas_{}", "openblas_{}64_"):
+                function = getattr(library, pattern.format(name), None)
+                if function is not None:
+                    return ctypes.cast(function, ctypes.c_void_p).value
+            return 0
 
-def _symbol(library, name):
-    """Address of OpenBLAS's function under one of the names SciPy builds give it, or 0."""
-    for pattern in ("scipy_openblas_{}", "scipy_openblas_{}64_", "openblas_{}", "openblas_{}64_"):
-        function = getattr(library, pattern.format(name), None)
-        if function is not None:
-            return ctypes.cast(function, ctypes.c_void_p).value
-    return 0
+        _runtime.set_blas(cython_blas.__pyx_capi__, address("get_num_threads"), address("set_num_threads"))
 
 
 def config():
     """What this process runs on, as a dict: version, machine, instruction sets, threads, BLAS."""
+    import platform
+
     from cconv import __version__
 
     return {
