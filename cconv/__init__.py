@@ -20,7 +20,7 @@ except ImportError as error:
 from cconv.runtime import get_num_threads, set_num_threads, show_config
 
 _LAZY_MODULES = {"functional", "nn", "models", "optim", "data", "callbacks"}
-_LAZY_NAMES = {"Model": "cconv.model", "History": "cconv.model"}
+_LAZY_NAMES = {"Model": "cconv.model", "History": "cconv.history"}
 
 __all__ = ["get_num_threads", "set_num_threads", "show_config", "__version__", *_LAZY_MODULES, *_LAZY_NAMES]
 

@@ -1,0 +1,392 @@
+"""A network with a loss and an optimiser: fit, evaluate, predict, save."""
+
+import math
+
+import numpy as np
+
+from cconv import _runtime, nn
+from cconv.callbacks import Callback
+from cconv.data.loader import DataLoader
+from cconv.functional._arguments import whole
+from cconv.history import History
+from cconv.nn.combine import run_backward
+from cconv.progress import Progress
+
+_LOSSES = {"cross_entropy": "CrossEntropyLoss", "mse": "MSELoss"}
+
+
+class Model:
+    """Trains and runs a network, with Keras's verbs.
+
+    Parameters
+    ----------
+    net : nn.Layer
+    loss : str or object
+        "cross_entropy" (outputs are logits, targets class numbers), "mse", or an object with
+        `forward(outputs, target) -> (loss, backward)` and `backward() -> d_outputs`.
+    optimizer : object from cconv.optim, optional
+        SGD(0.01, momentum=0.9) unless given. It is bound to `net` here.
+    metrics : sequence
+        "accuracy", or functions `f(outputs, target) -> mean over the batch`, named by their __name__.
+
+    Attributes
+    ----------
+    stop_training : bool, a callback sets it to end `fit` after the epoch
+    epoch : int, epochs completed
+    history : History of the last `fit`, also after an error or Ctrl-C
+    notes : dict of JSON values that travels with the checkpoint
+    input_shape : shape of one sample of the last training data, or None
+
+    Examples
+    --------
+    >>> model = cconv.Model(cconv.models.lenet5(rng=0), optimizer=cconv.optim.SGD(0.05, momentum=0.9))
+    >>> (x, y), test = cconv.data.digits()
+    >>> history = model.fit(x, y, epochs=5, validation_data=test)
+    """
+
+    def __init__(self, net, loss="cross_entropy", optimizer=None, metrics=("accuracy",)):
+        if not isinstance(net, nn.Layer):
+            raise TypeError(f"net must be an nn.Layer, got {type(net).__name__}")
+        if optimizer is None:
+            from cconv.optim import SGD
+
+            optimizer = SGD(0.01, momentum=0.9)
+        self.net = net
+        self.loss = _loss(loss)
+        self.loss_name = loss if isinstance(loss, str) else None
+        self.metrics = _metrics(metrics)
+        self.optimizer = optimizer
+        self.optimizer.bind(net)
+        self.stop_training = False
+        self.epoch = 0
+        self.history = History()
+        self.notes = {}
+        self.input_shape = None
+        self._loader = None
+        self._place = None
+        self._totals = None
+
+    def fit(
+        self, x, y, batch_size=32, epochs=1, validation_data=None, callbacks=(), rng=0, verbose=1, initial_epoch=0,
+        shuffle=True, resume=False,
+    ):  # fmt: skip
+        """Train for `epochs` passes over the data.
+
+        Parameters
+        ----------
+        x : array (N, ...) of floats, or uint8 that is divided by 255 batch by batch
+        y : array (N,) of class numbers (cross_entropy), or targets of the outputs' shape
+        batch_size, epochs : int
+        validation_data : (x, y), optional
+            Evaluated after every epoch.
+        callbacks : sequence of Callback
+        rng : int, numpy.random.Generator or None
+            Seed of the order of samples: the same seed gives the same weights, to the bit.
+        verbose : 0, 1 or 2
+            0 is quiet, 1 shows a bar, 2 a line an epoch.
+        initial_epoch : int
+            Number of the first epoch; training ends before epoch number `epochs`.
+        shuffle : bool
+        resume : bool
+            Continue a loaded checkpoint where it was saved, also within an epoch: with the same data and
+            arguments the weights become those of the unbroken run, to the bit.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        TypeError, ValueError
+            For arrays that do not fit each other or the network, and labels outside its classes; nothing
+            has run then.
+        FloatingPointError
+            When the loss is no longer finite, naming epoch and step; the weights are those before that step.
+        KeyboardInterrupt
+            Ctrl-C passes through after the callbacks' on_train_end; `self.history` has the epochs completed.
+        """
+        x, y = self._checked(x, y)
+        if validation_data is not None:
+            validation_data = self._checked(*validation_data, names=("validation x", "validation y"))
+        epochs, initial_epoch = whole(epochs, "epochs", 0), whole(initial_epoch, "initial_epoch", 0)
+        if verbose not in (0, 1, 2):
+            raise ValueError(f"verbose must be 0, 1 or 2, got {verbose!r}")
+        loader = DataLoader(x, y, batch_size, shuffle, 0 if resume and self._place else rng, reuse=True)
+        sums = None
+        if resume and self._place:
+            loader.load_state_dict(self._place)
+            sums = self._place.get("sums")
+        else:
+            loader.epoch = initial_epoch
+        self._loader, self.input_shape, self.stop_training = loader, x.shape[1:], False
+        self.history = History()
+        hooks = _Hooks(self, [self.history, *callbacks, *([Progress(verbose)] if verbose else [])])
+        hooks.call(
+            "on_train_begin",
+            {"epochs": epochs, "first_epoch": loader.epoch, "samples": len(x), "batch_size": loader.batch_size},
+        )
+        try:
+            while loader.epoch < epochs and not self.stop_training:
+                self._run_epoch(loader, sums, hooks, validation_data)
+                sums = None
+        finally:
+            hooks.call("on_train_end", None)
+            self._keep_place()
+            self._loader = None
+        return self.history
+
+    def _run_epoch(self, loader, sums, hooks, validation_data):
+        epoch = loader.epoch
+        totals = self._totals = dict(sums) if sums else dict.fromkeys(("loss", *self.metrics), 0.0)
+        hooks.call("on_epoch_begin", epoch, None)
+        step, dtype = loader.position // loader.batch_size, self.dtype
+        for x, y in loader:
+            hooks.batch_begin(step)
+            loss, outputs = self._step(_converted(x, dtype), y, f"epoch {epoch + 1}, step {step + 1}")
+            count = len(x)
+            totals["loss"] += loss * count
+            for name, metric in self.metrics.items():
+                totals[name] += metric(outputs, y) * count
+            hooks.batch_end(step, totals, loader.position)
+            step += 1
+        # The loader has moved to the next epoch: a checkpoint written from here on continues there.
+        self.epoch, self._totals = loader.epoch, None
+        logs = {name: total / max(len(loader.x), 1) for name, total in totals.items()}
+        if validation_data is not None:
+            results = self._evaluate(*validation_data, 256)
+            logs |= {f"val_{name}": value for name, value in results.items()}
+        hooks.call("on_epoch_end", epoch, logs)
+
+    def _step(self, x, y, where):
+        """Forward, loss, backward, update, with denormals flushed to zero meanwhile."""
+        mode = _runtime.fp_mode()
+        _runtime.set_fp_mode(_runtime.flushing(mode))
+        try:
+            outputs, backward = self.net.forward(x, True)
+            loss, loss_backward = self.loss.forward(outputs, y)
+            loss = float(loss)
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"the loss is {loss} at {where}: the weights before this step are kept. "
+                    "A smaller learning rate usually helps; also look for NaN or huge values in x"
+                )
+            self.optimizer.zero_grad()
+            run_backward(backward, loss_backward(), False)
+            self.optimizer.step()
+        finally:
+            _runtime.set_fp_mode(mode)
+        return loss, outputs
+
+    def train_on_batch(self, x, y):
+        """One update with one batch.
+
+        Returns
+        -------
+        dict of float : loss and metrics of the batch, before the update
+
+        Raises
+        ------
+        As `fit`.
+        """
+        x, y = self._checked(x, y)
+        loss, outputs = self._step(_converted(x, self.dtype), y, "this batch")
+        return {"loss": loss} | {name: float(metric(outputs, y)) for name, metric in self.metrics.items()}
+
+    def test_on_batch(self, x, y):
+        """Loss and metrics of one batch, without an update."""
+        x, y = self._checked(x, y)
+        return self._evaluate(x, y, max(len(x), 1))
+
+    def evaluate(self, x, y, batch_size=256):
+        """Loss and metrics over a data set, as a dict with the keys "loss", "accuracy", ...
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fit`, and for an empty data set.
+        """
+        return self._evaluate(*self._checked(x, y), whole(batch_size, "batch_size", 1))
+
+    def _evaluate(self, x, y, batch_size):
+        totals, dtype = dict.fromkeys(("loss", *self.metrics), 0.0), self.dtype
+        for start in range(0, len(x), batch_size):
+            target = y[start : start + batch_size]
+            outputs = self.net(_converted(x[start : start + batch_size], dtype))
+            totals["loss"] += float(self.loss.forward(outputs, target)[0]) * len(target)
+            for name, metric in self.metrics.items():
+                totals[name] += metric(outputs, target) * len(target)
+        return {name: float(total / len(x)) for name, total in totals.items()}
+
+    def predict(self, x, batch_size=256):
+        """The network's outputs for `x`: logits (N, classes) for a classifier, not probabilities.
+
+        `cconv.functional.softmax(model.predict(x))` are probabilities, `.argmax(axis=1)` classes.
+        """
+        x, batch_size = self._checked_x(x, "x"), whole(batch_size, "batch_size", 1)
+        if len(x) == 0:
+            raise ValueError(f"x has no samples: shape {x.shape}")
+        results, dtype = None, self.dtype
+        for start in range(0, len(x), batch_size):
+            outputs = self.net(_converted(x[start : start + batch_size], dtype))
+            if results is None:
+                results = np.empty((len(x), *outputs.shape[1:]), outputs.dtype)
+            results[start : start + len(outputs)] = outputs
+        return results
+
+    def summary(self, input_shape=None):
+        """Print the layers, output shapes, parameters and multiply-adds.
+
+        Parameters
+        ----------
+        input_shape : tuple, optional
+            Of one sample, such as (1, 28, 28); that of the training data unless given.
+        """
+        from cconv.summary import summary
+
+        if input_shape is None and self.input_shape is None:
+            raise ValueError("input_shape is needed before the first fit")
+        print(summary(self.net, self.input_shape if input_shape is None else input_shape))
+
+    def save(self, path):
+        """Write network, optimiser and training state to `path`, completely or not at all (safetensors).
+
+        Raises
+        ------
+        OSError
+            With the path, when the file cannot be written; an older file is kept.
+        """
+        from cconv.checkpoint import save_model
+
+        save_model(self, path)
+
+    @staticmethod
+    def load(path, net=None, optimizer=None):
+        """The Model that `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+        net : nn.Layer, optional
+            Receives the weights; needed where the network has layers from outside cconv.nn.
+        optimizer : optional
+            Receives the optimiser's state; needed for an optimiser from outside cconv.optim.
+
+        Raises
+        ------
+        cconv.checkpoint.CheckpointError
+            When the file is damaged or not a model.
+        OSError
+            When it cannot be read.
+        """
+        from cconv.checkpoint import load_model
+
+        return load_model(Model, path, net, optimizer)
+
+    @property
+    def dtype(self):
+        """Element type of the network's parameters."""
+        return next((parameter.dtype for parameter in self.net.parameters()), np.dtype(np.float32))
+
+    def place(self):
+        """Where training stands: seed, epoch, position in the epoch and the sums so far; None before `fit`."""
+        self._keep_place()
+        return self._place
+
+    def restore(self, epoch, input_shape, place, notes):
+        """Take over what a checkpoint says of the training so far."""
+        self.epoch, self.input_shape, self._place, self.notes = epoch, input_shape, place, notes
+
+    def _keep_place(self):
+        if self._loader is not None:
+            sums = {"sums": dict(self._totals)} if self._totals else {}
+            self._place = self._loader.state_dict() | sums
+
+    def _checked_x(self, x, name):
+        x = np.asarray(x)
+        if x.dtype.kind != "f" and x.dtype != np.uint8:
+            raise TypeError(f"{name} must be floats, or uint8 that is divided by 255; got {x.dtype}")
+        if x.ndim < 2:
+            raise ValueError(f"{name} must have samples along its first axis and features after it, got {x.shape}")
+        return x
+
+    def _checked(self, x, y, names=("x", "y")):
+        x, y = self._checked_x(x, names[0]), np.asarray(y)
+        if y.ndim < 1 or len(x) != len(y):
+            raise ValueError(f"{names[0]} and {names[1]} must have the same length, got {x.shape} and {y.shape}")
+        if len(x) == 0:
+            raise ValueError(f"{names[0]} has no samples: shape {x.shape}")
+        if not isinstance(self.loss, nn.CrossEntropyLoss):
+            return x, y
+        if y.dtype.kind not in "iu" or y.ndim != 1:
+            raise TypeError(f"{names[1]} must be class numbers, integers of shape (N,); got {y.dtype} of {y.shape}")
+        classes = self.net.output_shape((1, *x.shape[1:]))[1]
+        low, high = int(y.min()), int(y.max())
+        if low < 0 or high >= classes:
+            raise ValueError(
+                f"{names[1]} holds class {low if low < 0 else high}, the network's outputs are classes 0 to {classes - 1}"
+            )
+        return x, y.astype(np.int64, copy=False)
+
+
+class _Hooks:
+    """Calls the callbacks; per batch only those that listen to batches."""
+
+    def __init__(self, model, callbacks):
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks must be Callback objects, got {type(callback).__name__}")
+            callback.set_model(model)
+        self.callbacks = callbacks
+        self.beginners = [c for c in callbacks if type(c).on_train_batch_begin is not Callback.on_train_batch_begin]
+        self.enders = [c for c in callbacks if type(c).on_train_batch_end is not Callback.on_train_batch_end]
+
+    def call(self, hook, *arguments):
+        for callback in self.callbacks:
+            getattr(callback, hook)(*arguments)
+
+    def batch_begin(self, step):
+        for callback in self.beginners:
+            callback.on_train_batch_begin(step, None)
+
+    def batch_end(self, step, totals, seen):
+        if self.enders:
+            logs = {name: total / seen for name, total in totals.items()}
+            for callback in self.enders:
+                callback.on_train_batch_end(step, logs)
+
+
+def _converted(x, dtype):
+    """A batch in the network's element type; uint8 becomes 0 to 1."""
+    if x.dtype == dtype:
+        return x
+    if x.dtype == np.uint8:
+        return np.divide(x, dtype.type(255), dtype=dtype)
+    return x.astype(dtype)
+
+
+def _accuracy(outputs, target):
+    return np.count_nonzero(outputs.argmax(axis=1) == target) / max(len(target), 1)
+
+
+def _metrics(metrics):
+    if isinstance(metrics, str) or callable(metrics):
+        metrics = (metrics,)
+    named = {}
+    for metric in metrics:
+        if metric == "accuracy":
+            named["accuracy"] = _accuracy
+        elif callable(metric):
+            named[metric.__name__] = metric
+        else:
+            raise ValueError(f"metrics must be 'accuracy' or functions, got {metric!r}")
+    return named
+
+
+def _loss(loss):
+    if not isinstance(loss, str):
+        if not callable(getattr(loss, "forward", None)):
+            raise TypeError(f"loss must be a name or have a forward method, got {type(loss).__name__}")
+        return loss
+    if loss not in _LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(_LOSSES)} or an object, got {loss!r}")
+    return getattr(nn, _LOSSES[loss])()
