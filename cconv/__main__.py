@@ -1,0 +1,5 @@
+import sys
+
+from cconv.cli import main
+
+sys.exit(main())
