@@ -27,6 +27,15 @@
 typedef void (*cc_gemm_tile)(int64_t taps, const int64_t *offset, int64_t depth, const float *a, int64_t a_row,
                              int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate);
 
+/* y = max([y +] x + bias + residual, 0) over rows x cols; bias (cols) and residual may be NULL, the maximum
+ * is taken where `relu` is set (NaN stays NaN). x may be y. */
+typedef struct cc_gemm_epilogue {
+    const float *bias;
+    const float *residual;
+    int64_t ld_residual;
+    bool relu;
+} cc_gemm_epilogue;
+
 #define CC_TILE_MAX_VECTORS 4
 #define CC_TILE_MAX_ROWS 28
 
@@ -37,6 +46,13 @@ typedef struct cc_gemm_kernels {
     /* By [vectors][rows], each from 1 to its maximum. */
     cc_gemm_tile tile[CC_TILE_MAX_VECTORS + 1][CC_TILE_MAX_ROWS + 1];   /* a_step is taken as 1 */
     cc_gemm_tile tile_t[CC_TILE_MAX_VECTORS + 1][CC_TILE_MAX_ROWS + 1]; /* a_row is taken as 1 */
+
+    void (*finish)(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy, bool accumulate,
+                   const cc_gemm_epilogue *epilogue);
+    /* y (rows x ldy) = x (rows x cols), then zeros up to ldy. */
+    void (*copy)(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy);
+    /* y (cols x ldy) = transpose of x (rows x cols), then zeros up to ldy. */
+    void (*transpose)(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy);
 } cc_gemm_kernels;
 
 #endif

@@ -29,4 +29,23 @@ CC_INLINE vec vselect(veci mask, vec a, vec b) { return (vec)((mask & (veci)a) |
 CC_INLINE vecd vdload(const double *p) { return *(const vecd_unaligned *)p; }
 CC_INLINE void vdstore(double *p, vecd v) { *(vecd_unaligned *)p = v; }
 
+/* a0 b0 a1 b1 ... of the lower and of the upper halves. */
+#if CC_LANES == 4
+#define CC_INTERLEAVE_LOW 0, 4, 1, 5
+#define CC_INTERLEAVE_HIGH 2, 6, 3, 7
+#elif CC_LANES == 8
+#define CC_INTERLEAVE_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define CC_INTERLEAVE_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define CC_INTERLEAVE_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define CC_INTERLEAVE_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#endif
+#if defined(__clang__)
+CC_INLINE vec vinterleave_low(vec a, vec b) { return __builtin_shufflevector(a, b, CC_INTERLEAVE_LOW); }
+CC_INLINE vec vinterleave_high(vec a, vec b) { return __builtin_shufflevector(a, b, CC_INTERLEAVE_HIGH); }
+#else
+CC_INLINE vec vinterleave_low(vec a, vec b) { return __builtin_shuffle(a, b, (veci){CC_INTERLEAVE_LOW}); }
+CC_INLINE vec vinterleave_high(vec a, vec b) { return __builtin_shuffle(a, b, (veci){CC_INTERLEAVE_HIGH}); }
+#endif
+
 #endif

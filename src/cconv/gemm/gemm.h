@@ -1,0 +1,48 @@
+/* gemm/gemm.h -- own float32 matrix product, all matrices row-major.
+ *
+ * B is cut into panels of a few vectors of columns, C into register tiles (kernels/gemm.h), the sum
+ * over k into blocks that keep a panel of B in cache:
+ *
+ *                      n: panels             A tile of C sums one block of k in registers; blocks are
+ *                   +----+----+--+           added in order, so every element of C is the same sum
+ *               B k |    |    |  |           whichever way m and n are cut, and the bits do not depend
+ *                   +----+----+--+           on the number of threads.
+ *          k        +----+----+--+
+ *     A +-----+     |    |    |  |  rows     The last panel may be ragged: it is padded with zeros in
+ *     m |     |   C +----+----+--+  of tile  the packed copy and goes to C through a small buffer, so
+ *       +-----+     |    |    |  |           nothing is written past n.
+ */
+#ifndef CC_GEMM_GEMM_H
+#define CC_GEMM_GEMM_H
+
+#include "../context.h"
+
+/* C (m x n) = epilogue([C +] op(A) (m x k) * op(B) (k x n)); op is the transpose where trans_* is set.
+ * Row lengths lda, ldb, ldc. `epilogue` may be NULL. C overlaps nothing but its own residual.
+ * CC_ERR_MEMORY: nothing was written. */
+cc_status cc_gemm(const cc_context *context, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
+                  const float *a, int64_t lda, const float *b, int64_t ldb, bool accumulate, float *c, int64_t ldc,
+                  const cc_gemm_epilogue *epilogue);
+
+/* The pieces, for one thread. */
+
+/* Vectors a panel should have for a product of m rows and n columns. */
+int cc_gemm_width(const cc_kernels *kernels, int64_t m, int64_t n);
+
+/* Floats in a row of the packed copy of a panel with n columns: n rounded up to whole vectors. */
+static inline int64_t cc_gemm_padded(const cc_kernels *kernels, int64_t n)
+{
+    return cc_ceil_div(n, kernels->lanes) * kernels->lanes;
+}
+
+/* panel (k x padded(n)) = op(B) (k x n) and zeros. */
+void cc_gemm_pack_b(const cc_kernels *kernels, bool trans_b, int64_t n, int64_t k, const float *b, int64_t ldb,
+                    float *panel);
+
+/* C (m x n) = epilogue([C +] A * B) for one panel: n at most max_vectors * lanes, `b` packed with row length
+ * ldb, or B itself where n is a whole number of vectors. A(i, j) = a[i*a_row + j*a_step], of which one is 1. */
+void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row,
+                   int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate,
+                   const cc_gemm_epilogue *epilogue);
+
+#endif

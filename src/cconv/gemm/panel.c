@@ -1,0 +1,54 @@
+/* gemm/panel.c -- one panel of B against any number of rows of A. */
+#include "gemm.h"
+
+int cc_gemm_width(const cc_kernels *kernels, int64_t m, int64_t n)
+{
+    const cc_gemm_kernels *g = &kernels->gemm;
+    const int64_t vectors = cc_ceil_div(n, kernels->lanes);
+    if (vectors <= g->max_vectors)
+        return (int)cc_max(vectors, 1);
+    for (int v = g->max_vectors; v > 2; v--)
+        if (m <= g->max_rows[v])
+            return v; /* few rows: the widest tile keeps most sums in flight */
+    return 2; /* the best ratio of arithmetic to loads of B */
+}
+
+void cc_gemm_pack_b(const cc_kernels *kernels, bool trans_b, int64_t n, int64_t k, const float *b, int64_t ldb,
+                    float *panel)
+{
+    const int64_t padded = cc_gemm_padded(kernels, n);
+    if (trans_b)
+        kernels->gemm.transpose(n, k, b, ldb, panel, padded);
+    else
+        kernels->gemm.copy(k, n, b, ldb, panel, padded);
+}
+
+void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row,
+                   int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate,
+                   const cc_gemm_epilogue *epilogue)
+{
+    static const cc_gemm_epilogue nothing = {0};
+    const cc_gemm_kernels *g = &kernels->gemm;
+    const int64_t padded = cc_gemm_padded(kernels, n);
+    const int v = (int)(padded / kernels->lanes);
+    const cc_gemm_tile *tile = a_step == 1 ? g->tile[v] : g->tile_t[v];
+    const int64_t tiles = cc_ceil_div(m, g->max_rows[v]);
+    cc_gemm_epilogue rest = epilogue != NULL ? *epilogue : nothing;
+    _Alignas(CC_ALIGNMENT) float ragged[CC_TILE_MAX_ROWS * 64];
+
+    for (int64_t t = 0, i = 0; t < tiles; t++) {
+        const int64_t rows = cc_ceil_div(m - i, tiles - t);
+        float *ci = c + i * ldc;
+        if (padded == n) {
+            tile[rows](1, NULL, k, a + i * a_row, a_row, a_step, b, ldb, ci, ldc, accumulate);
+            if (epilogue != NULL)
+                g->finish(rows, n, ci, ldc, ci, ldc, false, &rest);
+        } else {
+            tile[rows](1, NULL, k, a + i * a_row, a_row, a_step, b, ldb, ragged, padded, false);
+            g->finish(rows, n, ragged, padded, ci, ldc, accumulate, &rest);
+        }
+        if (rest.residual != NULL)
+            rest.residual += rows * rest.ld_residual;
+        i += rows;
+    }
+}
