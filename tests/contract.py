@@ -163,7 +163,7 @@ def _check_threads(layer, x, rng):
                 y, backward = layer.forward(inputs[i], False)
                 np.testing.assert_array_equal(y, expected[i][0])
                 np.testing.assert_array_equal(backward(dy), expected[i][1])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             problems.append(error)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
