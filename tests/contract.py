@@ -178,7 +178,9 @@ def _check_threads(layer, x, rng):
 def _check_rebuilt(layer, x):
     """Description and state_dict are all there is to a layer."""
     description = json.loads(json.dumps(nn.describe(layer)))
-    rebuilt = nn.build(description).astype(np.float64)
+    rebuilt = nn.build(description)
+    assert [p.dtype for p in rebuilt.parameters()] == [p.dtype for p in layer.parameters()]
+    rebuilt.astype(np.float64)
     assert nn.describe(rebuilt) == description
     rebuilt.load_state_dict(layer.state_dict())
     np.testing.assert_array_equal(rebuilt(x), layer(x))

@@ -2,7 +2,7 @@
 
 A layer is {"type": class name, "args": [...], "kwargs": {...}} with the arguments it was built from; layers
 among the arguments are described in turn, and a layer that occurs again is {"same": n}, n counting the
-layers described so far.
+layers described so far. A float64 network carries "dtype".
 """
 
 import numpy as np
@@ -29,7 +29,10 @@ def describe(layer):
     """
     if not isinstance(layer, Layer):
         raise TypeError(f"layer must be a Layer, got {type(layer).__name__}")
-    return _Description(layer_types()).of(layer)
+    description = _Description(layer_types()).of(layer)
+    if any(parameter.dtype == np.float64 for parameter in layer.parameters()):
+        description["dtype"] = "float64"
+    return description
 
 
 def build(description):
@@ -40,7 +43,11 @@ def build(description):
     ValueError
         Where `description` is not one, names an unknown layer, or holds arguments the layer refuses.
     """
-    return _Builder(layer_types()).layer(description, "network", 0)
+    layer = _Builder(layer_types()).layer(description, "network", 0)
+    dtype = description.get("dtype", "float32")
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"network: dtype must be float32 or float64, got {dtype!r}")
+    return layer if dtype == "float32" else layer.astype(dtype)
 
 
 class _Description:
