@@ -1,0 +1,280 @@
+"""Convolution (cross-correlation) over one, two or three spatial axes, forward and backward.
+
+    y[n, o, p] = bias[o] + sum over i, r of weight[o, i, r] * x[n, g*(C/groups) + i, p*stride + r*dilation - before]
+
+Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016 (arXiv:1603.07285).
+"""
+
+import numpy as np
+
+from cconv import _conv, _runtime
+from cconv.functional._arguments import activation, floats, like, output_sizes, paddings, parameter, spatial, whole
+
+__all__ = [
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv1d_backward_data",
+    "conv2d_backward_data",
+    "conv3d_backward_data",
+    "conv1d_backward_weight",
+    "conv2d_backward_weight",
+    "conv3d_backward_weight",
+    "conv_algorithms",
+]
+
+ALGORITHM_NAMES = ("auto", "reference", "im2col", "direct", "pointwise", "depthwise", "winograd", "fft")
+
+
+def prepare(
+    x_shape,
+    weight_shape,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    algo="auto",
+    dtype=np.float32,
+    channels_last=False,
+    y_channels_last=None,
+):
+    """Check one convolution once and for all, for callers that repeat it.
+
+    Parameters
+    ----------
+    x_shape : tuple, (N, C, spatial...)
+    weight_shape : tuple, (OC, C/groups, kernel...)
+    channels_last, y_channels_last : bool
+        Memory order of x (and dx), and of y (and dy); the latter defaults to the former.
+    others : as in `conv2d`
+
+    Returns
+    -------
+    _conv.Convolution
+        With forward(x, weight, bias=None), backward_data(dy, weight), backward_weight(x, dy, dw) and
+        backward_bias(dy, db). The last two add to dw and db. Arrays must have the memory order said here.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument and the shapes.
+    """
+    rank = len(x_shape) - 2
+    if not 1 <= rank <= 3 or len(weight_shape) != len(x_shape):
+        raise ValueError(
+            f"x must have shape (N, C, spatial...) with 1 to 3 spatial axes and weight as many axes, "
+            f"got {tuple(x_shape)} and {tuple(weight_shape)}"
+        )
+    groups = whole(groups, "groups", 1)
+    stride = spatial(stride, rank, "stride")
+    dilation = spatial(dilation, rank, "dilation")
+    n, channels, *input_size = (whole(v, "x shape", 0) for v in x_shape)
+    out_channels, group_channels, *kernel_size = (whole(v, "weight shape", 0) for v in weight_shape)
+    if min(kernel_size) < 1:
+        raise ValueError(f"weight must have a kernel of at least 1 element an axis, got shape {tuple(weight_shape)}")
+    if group_channels * groups != channels:
+        raise ValueError(
+            f"weight of shape {tuple(weight_shape)} with groups={groups} takes {group_channels * groups} "
+            f"input channels, but x has shape {tuple(x_shape)}"
+        )
+    if out_channels % groups != 0:
+        raise ValueError(f"groups={groups} does not divide the {out_channels} output channels of weight")
+    pads = paddings(padding, rank, input_size, kernel_size, stride, dilation)
+    output_sizes(input_size, kernel_size, stride, pads, dilation, "conv")
+    if not isinstance(algo, str) or algo not in ALGORITHM_NAMES:
+        raise ValueError(f"algo must be one of {', '.join(ALGORITHM_NAMES)}, got {algo!r}")
+    if algo != "auto" and algo not in _conv.ALGORITHMS:
+        raise ValueError(
+            f"algo {algo!r} is not available for x {tuple(x_shape)} and weight {tuple(weight_shape)}; "
+            f"available: {', '.join(_conv.ALGORITHMS)}"
+        )
+    return _conv.Convolution(
+        n,
+        channels,
+        out_channels,
+        groups,
+        tuple(input_size),
+        tuple(kernel_size),
+        stride,
+        pads,
+        dilation,
+        dtype,
+        channels_last,
+        channels_last if y_channels_last is None else y_channels_last,
+        algo,
+    )
+
+
+def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo):
+    x, last = activation(x, "x", rank + 2)
+    weight = floats(weight, "weight", rank + 2, x.dtype)
+    geometry = prepare(x.shape, weight.shape, stride, padding, dilation, groups, algo, x.dtype, last)
+    bias = parameter(bias, "bias", (weight.shape[0],), x.dtype)
+    return geometry.forward(x, np.ascontiguousarray(weight), bias)
+
+
+def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, groups, algo):
+    dy, last = activation(dy, "dy", rank + 2)
+    weight = floats(weight, "weight", rank + 2, dy.dtype)
+    groups = whole(groups, "groups", 1)
+    shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
+    geometry = prepare(shape, weight.shape, stride, padding, dilation, groups, algo, dy.dtype, last)
+    _check_dy(dy, geometry)
+    return geometry.backward_data(dy, np.ascontiguousarray(weight))
+
+
+def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups, algo):
+    x, last = activation(x, "x", rank + 2)
+    dy = floats(dy, "dy", rank + 2, x.dtype)
+    groups = whole(groups, "groups", 1)
+    if x.shape[1] % groups != 0:
+        raise ValueError(f"groups={groups} does not divide the channels of x, of shape {x.shape}")
+    shape = (dy.shape[1], x.shape[1] // groups, *spatial(kernel_size, rank, "kernel_size"))
+    geometry = prepare(x.shape, shape, stride, padding, dilation, groups, algo, x.dtype, last)
+    _check_dy(dy, geometry)
+    dw = _runtime.empty(shape, x.dtype)
+    dw[...] = 0
+    geometry.backward_weight(x, like(dy, "dy", geometry.y_shape, last, x.dtype), dw)
+    return dw
+
+
+def _check_dy(dy, geometry):
+    if dy.shape != geometry.y_shape:
+        raise ValueError(f"dy must have shape {geometry.y_shape} for {geometry.describe()}, got {dy.shape}")
+
+
+def conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+    """Convolution over one spatial axis: x (N, C, L), weight (OC, C/groups, K). See `conv2d`."""
+    return _forward(1, x, weight, bias, stride, padding, dilation, groups, algo)
+
+
+def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+    """Convolution (cross-correlation) over two spatial axes.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, C, H, W), float32 or float64
+    weight : ndarray, shape (OC, C/groups, KH, KW), dtype of x
+    bias : ndarray, shape (OC,), optional
+    stride, dilation : int or one int an axis
+    padding : int, one int an axis, one (before, after) pair an axis, or
+        "valid" (none), "same" (ceil(n/stride) outputs, odd element at the end), "same_lower" (at the
+        start), "full" (every overlap).
+    groups : int, divides C and OC; group g of the outputs sees group g of the input channels
+    algo : "auto" or a name that `conv_algorithms` lists
+
+    Returns
+    -------
+    y : ndarray, shape (N, OC, OH, OW), in the memory order of x (channels-first or channels-last)
+
+    Raises
+    ------
+    ValueError
+        For shapes and values that do not fit together, and an algo that cannot do the geometry.
+    TypeError
+        For other dtypes.
+    """
+    return _forward(2, x, weight, bias, stride, padding, dilation, groups, algo)
+
+
+def conv3d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+    """Convolution over three spatial axes: x (N, C, D, H, W), weight (OC, C/groups, KD, KH, KW). See `conv2d`."""
+    return _forward(3, x, weight, bias, stride, padding, dilation, groups, algo)
+
+
+def conv1d_backward_data(dy, weight, input_size, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+    """Gradient of `conv1d` for x. See `conv2d_backward_data`."""
+    return _backward_data(1, dy, weight, input_size, stride, padding, dilation, groups, algo)
+
+
+def conv2d_backward_data(dy, weight, input_size, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+    """Gradient of `conv2d` for x: the transpose of the linear map x -> y.
+
+    Parameters
+    ----------
+    dy : ndarray, shape (N, OC, OH, OW)
+    weight : ndarray, shape (OC, C/groups, KH, KW)
+    input_size : int or (H, W)
+        Spatial size of x, which a stride above 1 leaves open.
+    others : as in `conv2d`
+
+    Returns
+    -------
+    dx : ndarray, shape (N, C, H, W), in the memory order of dy
+
+    Raises
+    ------
+    ValueError
+        Also if dy has not the shape that the forward pass gives.
+    """
+    return _backward_data(2, dy, weight, input_size, stride, padding, dilation, groups, algo)
+
+
+def conv3d_backward_data(dy, weight, input_size, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+    """Gradient of `conv3d` for x. See `conv2d_backward_data`."""
+    return _backward_data(3, dy, weight, input_size, stride, padding, dilation, groups, algo)
+
+
+def conv1d_backward_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+    """Gradient of `conv1d` for weight. See `conv2d_backward_weight`."""
+    return _backward_weight(1, x, dy, kernel_size, stride, padding, dilation, groups, algo)
+
+
+def conv2d_backward_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+    """Gradient of `conv2d` for weight.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, C, H, W)
+    dy : ndarray, shape (N, OC, OH, OW)
+    kernel_size : int or (KH, KW)
+        Which a stride above 1 leaves open.
+    others : as in `conv2d`
+
+    Returns
+    -------
+    dw : ndarray, shape (OC, C/groups, KH, KW)
+
+    Raises
+    ------
+    ValueError
+        Also if dy has not the shape that the forward pass gives.
+    """
+    return _backward_weight(2, x, dy, kernel_size, stride, padding, dilation, groups, algo)
+
+
+def conv3d_backward_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+    """Gradient of `conv3d` for weight. See `conv2d_backward_weight`."""
+    return _backward_weight(3, x, dy, kernel_size, stride, padding, dilation, groups, algo)
+
+
+def conv_algorithms(
+    x_shape,
+    weight_shape,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    dtype=np.float32,
+    channels_last=False,
+    direction="forward",
+):
+    """Names of the algorithms that can do a convolution, in the order "auto" prefers them.
+
+    Parameters
+    ----------
+    x_shape, weight_shape : tuple, as of the arrays of `conv1d`, `conv2d` or `conv3d`
+    channels_last : bool, memory order of x
+    direction : "forward", "backward_data" or "backward_weight"
+    others : as in `conv2d`
+
+    Returns
+    -------
+    list of str
+    """
+    if direction not in _conv.PASSES:
+        raise ValueError(f"direction must be one of {', '.join(_conv.PASSES)}, got {direction!r}")
+    geometry = prepare(
+        tuple(x_shape), tuple(weight_shape), stride, padding, dilation, groups, "auto", dtype, channels_last
+    )
+    return geometry.algorithms(direction)
