@@ -1,6 +1,7 @@
 """A network with a loss and an optimiser: fit, evaluate, predict, save."""
 
 import math
+import sys
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class Model:
 
     def fit(
         self, x, y, batch_size=32, epochs=1, validation_data=None, callbacks=(), rng=0, verbose=1, initial_epoch=0,
-        shuffle=True, resume=False,
+        shuffle=True, augment=None, resume=False,
     ):  # fmt: skip
         """Train for `epochs` passes over the data.
 
@@ -87,6 +88,8 @@ class Model:
         initial_epoch : int
             Number of the first epoch; training ends before epoch number `epochs`.
         shuffle : bool
+        augment : callable, optional
+            Changes every training batch, such as `cconv.data.RandomShift(2)`; see `DataLoader`.
         resume : bool
             Continue a loaded checkpoint where it was saved, also within an epoch: with the same data and
             arguments the weights become those of the unbroken run, to the bit.
@@ -111,7 +114,7 @@ class Model:
         epochs, initial_epoch = whole(epochs, "epochs", 0), whole(initial_epoch, "initial_epoch", 0)
         if verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, got {verbose!r}")
-        loader = DataLoader(x, y, batch_size, shuffle, 0 if resume and self._place else rng, reuse=True)
+        loader = DataLoader(x, y, batch_size, shuffle, 0 if resume and self._place else rng, augment, reuse=True)
         sums = None
         if resume and self._place:
             loader.load_state_dict(self._place)
@@ -234,18 +237,26 @@ class Model:
         return results
 
     def summary(self, input_shape=None):
-        """Print the layers, output shapes, parameters and multiply-adds.
+        """Print and return the layers, output shapes, parameters and multiply-adds.
 
         Parameters
         ----------
         input_shape : tuple, optional
             Of one sample, such as (1, 28, 28); that of the training data unless given.
+
+        Returns
+        -------
+        cconv.summary.Summary
+            Interactive sessions show it themselves, so it is not printed there.
         """
         from cconv.summary import summary
 
         if input_shape is None and self.input_shape is None:
             raise ValueError("input_shape is needed before the first fit")
-        print(summary(self.net, self.input_shape if input_shape is None else input_shape))
+        table = summary(self.net, self.input_shape if input_shape is None else input_shape)
+        if not hasattr(sys, "ps1"):
+            print(table)
+        return table
 
     def save(self, path):
         """Write network, optimiser and training state to `path`, completely or not at all (safetensors).

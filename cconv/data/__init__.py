@@ -3,5 +3,6 @@
 from cconv.data.digits import digits
 from cconv.data.loader import DataLoader
 from cconv.data.mnist import fashion_mnist, mnist
+from cconv.data.transforms import RandomShift
 
-__all__ = ["DataLoader", "digits", "fashion_mnist", "mnist"]
+__all__ = ["DataLoader", "RandomShift", "digits", "fashion_mnist", "mnist"]

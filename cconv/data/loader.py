@@ -22,6 +22,9 @@ class DataLoader:
     shuffle : bool
     rng : int, numpy.random.Generator or None
         Seed of the order; a Generator gives one number to it, None takes one from the system.
+    augment : callable, optional
+        `augment(x_batch, bits) -> x_batch` changes each batch, such as `RandomShift`; `bits` is a
+        numpy.random.PCG64 that the seed, the epoch and the position decide.
     reuse : bool
         Every batch overwrites the previous one's memory: fastest, for those who use one batch at a time.
 
@@ -35,7 +38,7 @@ class DataLoader:
     epoch, position : int, number of the current epoch (from 0) and of samples already given in it
     """
 
-    def __init__(self, x, y=None, batch_size=32, shuffle=True, rng=None, reuse=False):
+    def __init__(self, x, y=None, batch_size=32, shuffle=True, rng=None, augment=None, reuse=False):
         self.x = np.asarray(x)
         self.y = None if y is None else np.asarray(y)
         if self.x.ndim < 1:
@@ -45,6 +48,7 @@ class DataLoader:
         self.batch_size = whole(batch_size, "batch_size", 1)
         self.shuffle = bool(shuffle)
         self.seed = seed_of(rng)
+        self.augment = augment
         self.reuse = reuse
         self.epoch = 0
         self.position = 0
@@ -58,7 +62,7 @@ class DataLoader:
         if not self.shuffle:
             return None
         # Raw PCG64 numbers: unlike Generator.permutation, NumPy keeps them the same in every version.
-        keys = np.random.PCG64(np.random.SeedSequence([self.seed, epoch])).random_raw(len(self.x))
+        keys = _bits(self.seed, epoch).random_raw(len(self.x))
         return np.argsort(keys, kind="stable")
 
     def __iter__(self):
@@ -67,8 +71,11 @@ class DataLoader:
         while self.position < len(self.x):
             part = slice(self.position, min(self.position + self.batch_size, len(self.x)))
             indices = None if order is None else order[part]
+            x_batch = self._batch(self.x, part, indices, x_store)
+            if self.augment is not None:
+                x_batch = self.augment(x_batch, _bits(self.seed, self.epoch, 1 + part.start))
             self.position = part.stop
-            yield self._batch(self.x, part, indices, x_store), self._batch(self.y, part, indices, y_store)
+            yield x_batch, self._batch(self.y, part, indices, y_store)
         self.epoch += 1
         self.position = 0
 
@@ -102,6 +109,10 @@ class DataLoader:
         if position > len(self.x):
             raise ValueError(f"position {position} is beyond the {len(self.x)} samples")
         self.seed, self.epoch, self.position = seed, epoch, position
+
+
+def _bits(*numbers):
+    return np.random.PCG64(np.random.SeedSequence(numbers))
 
 
 def seed_of(rng):
