@@ -36,6 +36,33 @@ class Callback:
         """logs: means over the epoch so far."""
 
 
+class CallbackList:
+    """Calls the callbacks; per batch only those that listen to batches."""
+
+    def __init__(self, model, callbacks):
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks must be Callback objects, got {type(callback).__name__}")
+            callback.set_model(model)
+        self.callbacks = callbacks
+        self.beginners = [c for c in callbacks if type(c).on_train_batch_begin is not Callback.on_train_batch_begin]
+        self.enders = [c for c in callbacks if type(c).on_train_batch_end is not Callback.on_train_batch_end]
+
+    def call(self, hook, *arguments):
+        for callback in self.callbacks:
+            getattr(callback, hook)(*arguments)
+
+    def batch_begin(self, step):
+        for callback in self.beginners:
+            callback.on_train_batch_begin(step, None)
+
+    def batch_end(self, step, totals, seen):
+        if self.enders:
+            logs = {name: total / seen for name, total in totals.items()}
+            for callback in self.enders:
+                callback.on_train_batch_end(step, logs)
+
+
 class ModelCheckpoint(Callback):
     """Saves the model after epochs.
 

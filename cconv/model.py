@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from cconv import _runtime, nn
-from cconv.callbacks import Callback
+from cconv.callbacks import CallbackList
 from cconv.data.loader import DataLoader
 from cconv.functional._arguments import whole
 from cconv.history import History
@@ -123,7 +123,7 @@ class Model:
             loader.epoch = initial_epoch
         self._loader, self.input_shape, self.stop_training = loader, x.shape[1:], False
         self.history = History()
-        hooks = _Hooks(self, [self.history, *callbacks, *([Progress(verbose)] if verbose else [])])
+        hooks = CallbackList(self, [self.history, *callbacks, *([Progress(verbose)] if verbose else [])])
         hooks.call(
             "on_train_begin",
             {"epochs": epochs, "first_epoch": loader.epoch, "samples": len(x), "batch_size": loader.batch_size},
@@ -337,33 +337,6 @@ class Model:
                 f"{names[1]} holds class {low if low < 0 else high}, the network's outputs are classes 0 to {classes - 1}"
             )
         return x, y.astype(np.int64, copy=False)
-
-
-class _Hooks:
-    """Calls the callbacks; per batch only those that listen to batches."""
-
-    def __init__(self, model, callbacks):
-        for callback in callbacks:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"callbacks must be Callback objects, got {type(callback).__name__}")
-            callback.set_model(model)
-        self.callbacks = callbacks
-        self.beginners = [c for c in callbacks if type(c).on_train_batch_begin is not Callback.on_train_batch_begin]
-        self.enders = [c for c in callbacks if type(c).on_train_batch_end is not Callback.on_train_batch_end]
-
-    def call(self, hook, *arguments):
-        for callback in self.callbacks:
-            getattr(callback, hook)(*arguments)
-
-    def batch_begin(self, step):
-        for callback in self.beginners:
-            callback.on_train_batch_begin(step, None)
-
-    def batch_end(self, step, totals, seen):
-        if self.enders:
-            logs = {name: total / seen for name, total in totals.items()}
-            for callback in self.enders:
-                callback.on_train_batch_end(step, logs)
 
 
 def _converted(x, dtype):

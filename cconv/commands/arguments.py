@@ -57,7 +57,9 @@ def add_data(verb, default, note):
 
 
 def add_threads(verb):
-    verb.add_argument("--threads", metavar="N", type=whole_number(1, 256), help="threads (all cores this process may use)")
+    verb.add_argument(
+        "--threads", metavar="N", type=whole_number(1, 256), help="threads (all cores this process may use)"
+    )
 
 
 def set_threads(arguments):

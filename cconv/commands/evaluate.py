@@ -14,7 +14,9 @@ def add(verbs):
             "cconv evaluate model.safetensors --data mnist",
         ],
     )  # fmt: skip
-    verb.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="checkpoint or run folder (the newest below runs/)")
+    verb.add_argument(
+        "checkpoint", nargs="?", metavar="CHECKPOINT", help="checkpoint or run folder (the newest below runs/)"
+    )
     add_data(verb, None, "the one it was trained on")
     verb.add_argument("--batch-size", metavar="N", type=whole_number(1, 10**6), default=256, help="images a step (256)")
     add_threads(verb)

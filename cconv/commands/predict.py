@@ -20,7 +20,12 @@ def add(verbs):
     verb.add_argument("paths", nargs="+", metavar="[CHECKPOINT] IMAGE", help="checkpoint or run folder, and the image")
     verb.add_argument("--checkpoint", metavar="FILE", help="another way to name the checkpoint")
     verb.add_argument("--top", metavar="N", type=whole_number(1), default=3, help="classes to print (3)")
-    verb.add_argument("--invert", choices=("auto", "yes", "no"), default="auto", help="dark ink on light paper: auto looks at the border")
+    verb.add_argument(
+        "--invert",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="dark ink on light paper: auto looks at the border",
+    )
     verb.add_argument("--whole", action="store_true", help="resize the whole image; do not cut out and centre the ink")
     verb.set_defaults(usage_error=verb.error)
     add_threads(verb)

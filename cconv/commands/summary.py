@@ -11,8 +11,12 @@ def add(verbs):
     )  # fmt: skip
     verb.add_argument("network", nargs="?", default="lenet5", metavar="NETWORK", help="name of a network (lenet5)")
     verb.add_argument("--variant", help="form of the network")
-    verb.add_argument("--classes", metavar="N", type=whole_number(1, 10**6), help="classes (those of the published network)")
-    verb.add_argument("--channels", metavar="N", type=whole_number(1, 10**6), help="input channels (those of the published network)")
+    verb.add_argument(
+        "--classes", metavar="N", type=whole_number(1, 10**6), help="classes (those of the published network)"
+    )
+    verb.add_argument(
+        "--channels", metavar="N", type=whole_number(1, 10**6), help="input channels (those of the published network)"
+    )
     verb.add_argument("--size", metavar="N", type=whole_number(1, 10**6), help="height and width of the images")
 
 

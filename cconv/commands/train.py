@@ -34,16 +34,39 @@ def add(verbs):
     verb.add_argument("network", nargs="?", default="lenet5", metavar="NETWORK", help="name of a network (lenet5)")
     add_data(verb, "digits", "digits")
     verb.add_argument("--variant", help="form of the network, such as modern, 1998 or d2l for lenet5")
-    verb.add_argument("--epochs", metavar="N", type=whole_number(1, 10**6), help="passes over the data (30; mnist 3; fashion_mnist 10)")
-    verb.add_argument("--batch-size", metavar="N", type=whole_number(1, 10**6), help="images a step (32; 64 for the larger sets)")
-    verb.add_argument("--lr", metavar="X", type=number(0), help="learning rate at its peak (sgd 0.05; adam 0.002 or 0.003)")
+    verb.add_argument(
+        "--epochs",
+        metavar="N",
+        type=whole_number(1, 10**6),
+        help="passes over the data (30; mnist 3; fashion_mnist 10)",
+    )
+    verb.add_argument(
+        "--batch-size", metavar="N", type=whole_number(1, 10**6), help="images a step (32; 64 for the larger sets)"
+    )
+    verb.add_argument(
+        "--lr", metavar="X", type=number(0), help="learning rate at its peak (sgd 0.05; adam 0.002 or 0.003)"
+    )
     verb.add_argument("--momentum", metavar="X", type=number(0), help="of sgd (0.9)")
     verb.add_argument("--weight-decay", metavar="X", type=number(0), default=0.0, help="L2 penalty (0)")
     verb.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd", help="sgd unless given")
-    verb.add_argument("--schedule", choices=("cosine", "constant"), default="cosine", help="course of the learning rate: cosine falls to 0 at the end (default)")
-    verb.add_argument("--shift", metavar="N", type=whole_number(0, 1000), help="move training images by up to N pixels at random (digits 2, else 0)")
-    verb.add_argument("--out", metavar="DIR", type=Path, help="run folder (runs/NETWORK-DATA-NNN); what it holds is replaced")
-    verb.add_argument("--seed", metavar="N", type=whole_number(0), default=0, help="of weights and order: same seed, same bits (0)")
+    verb.add_argument(
+        "--schedule",
+        choices=("cosine", "constant"),
+        default="cosine",
+        help="course of the learning rate: cosine rises for a tenth and falls to 0 (default)",
+    )
+    verb.add_argument(
+        "--shift",
+        metavar="N",
+        type=whole_number(0, 1000),
+        help="move training images by up to N pixels at random (digits 2, else 0)",
+    )
+    verb.add_argument(
+        "--out", metavar="DIR", type=Path, help="run folder (runs/NETWORK-DATA-NNN); what it holds is replaced"
+    )
+    verb.add_argument(
+        "--seed", metavar="N", type=whole_number(0), default=0, help="of weights and order: same seed, same bits (0)"
+    )
     add_threads(verb)
     verb.add_argument("--quiet", action="store_true", help="no progress, only the result")
 
@@ -68,12 +91,18 @@ def run(arguments):
     folder = arguments.out or runs.new_folder(arguments.network, arguments.data)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / runs.CHECKPOINT
-    callbacks = [ModelCheckpoint(str(checkpoint).replace("{", "{{").replace("}", "}}")), JSONLogger(folder / "metrics.jsonl")]
+    callbacks = [
+        ModelCheckpoint(str(checkpoint).replace("{", "{{").replace("}", "}}")),
+        JSONLogger(folder / "metrics.jsonl"),
+    ]
     if arguments.schedule == "cosine":
         callbacks.append(LearningRateScheduler(_cosine(optimizer.lr, epochs), by_batch=True))
     if not arguments.quiet:
         images = f"{len(train[0]):,} training and {len(test[0]):,} test images"
-        print(f"{arguments.network} on {arguments.data}: {images}, {epochs} epochs of batches of {batch_size}", file=sys.stderr)
+        print(
+            f"{arguments.network} on {arguments.data}: {images}, {epochs} epochs of batches of {batch_size}",
+            file=sys.stderr,
+        )
     try:
         history = model.fit(
             *train, batch_size, epochs, validation_data=test, callbacks=callbacks, rng=arguments.seed,
@@ -125,8 +154,13 @@ def _optimizer(arguments):
 
 
 def _cosine(peak, epochs):
-    """Half a cosine from `peak` to 0 over `epochs` (Loshchilov and Hutter 2017, without restarts)."""
-    return lambda epoch, lr: peak * 0.5 * (1 + math.cos(math.pi * min(epoch / epochs, 1)))
+    """A straight rise to `peak` in the first tenth, half a cosine down to 0 (Loshchilov and Hutter 2017)."""
+
+    def rate(epoch, lr):
+        done = min(epoch / epochs, 1)
+        return peak * min(10 * done + 0.01, 1) * 0.5 * (1 + math.cos(math.pi * done))
+
+    return rate
 
 
 def _draw(history, path):
