@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from cconv.functional._arguments import whole
+from cconv.functional._arguments import spatial, whole
 from cconv.nn.base import Layer
 from cconv.nn.combine import Container, Sequential
 
@@ -20,6 +20,8 @@ class Row:
     params : trainable parameters, shared ones counted where they come first
     macs : multiply-adds, without biases
     activation_bytes : bytes of the output
+    receptive_field : input pixels an output sees along each spatial axis, edges ignored; None where outputs
+        have no place in the image
     layer : the layer itself
     """
 
@@ -29,6 +31,7 @@ class Row:
     params: int
     macs: int
     activation_bytes: int
+    receptive_field: tuple | None
     layer: Layer
 
 
@@ -65,13 +68,19 @@ class Summary:
         return self.rows[index]
 
     def __repr__(self):
-        head = ("layer", "type", "output shape", "parameters", "MACs", "bytes")
-        cells = [("input", "", _times(self.input_shape), "", "", "")]
+        head = ("layer", "type", "output shape", "sees", "parameters", "MACs", "bytes")
+        cells = [("input", "", _times(self.input_shape), "", "", "", "")]
         cells += [
-            (row.name, row.type, _times(row.output_shape), *_counts(row.params, row.macs, row.activation_bytes))
+            (
+                row.name,
+                row.type,
+                _times(row.output_shape),
+                _times(row.receptive_field or ()),
+                *_counts(row.params, row.macs, row.activation_bytes),
+            )
             for row in self
         ]
-        total = ("total", "", "", *_counts(self.params, self.macs, self.activation_bytes))
+        total = ("total", "", "", "", *_counts(self.params, self.macs, self.activation_bytes))
         widths = [max(map(len, column)) for column in zip(head, *cells, total, strict=True)]
         rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
         lines = [_line(head, widths), rule, *(_line(row, widths) for row in cells), rule, _line(total, widths)]
@@ -101,29 +110,54 @@ def summary(net, input_shape, batch_size=1):
     sample = tuple(whole(n, "input_shape", 1) for n in input_shape)
     shape = (whole(batch_size, "batch_size", 1), *sample)
     itemsize = next((parameter.dtype.itemsize for parameter in net.parameters()), 4)
-    return Summary(list(_rows("", net, shape, itemsize, set())), shape)
+    rows = _rows("", net, shape, [(1, 1)] * (len(shape) - 2), itemsize, set())
+    return Summary(list(rows), shape)
 
 
-def _rows(name, layer, shape, itemsize, seen):
-    macs = 0
+def _rows(name, layer, shape, reach, itemsize, seen):
+    """Yield the rows of `layer` and those below it; return its reach, the (receptive field, distance in input
+    pixels between neighbours) of its outputs along each spatial axis, or None."""
+    reaches, macs, params = [], 0, 0
     if isinstance(layer, Container):
         for child_name, child, child_shape in layer.walk(shape):
+            start = reaches[-1] if reaches and isinstance(layer, Sequential) else reach
             full_name = f"{name}.{child_name}" if name else child_name
-            yield from _rows(full_name, child, child_shape, itemsize, seen)
+            reaches.append((yield from _rows(full_name, child, child_shape, start, itemsize, seen)))
         if isinstance(layer, Sequential):
-            return
-        parameters = []
+            return reaches[-1] if reaches else reach
     else:
         macs = layer.macs(shape)
-        parameters = layer.parameters()
-    params = 0
-    for parameter in parameters:
-        if id(parameter) not in seen:
+        for parameter in layer.parameters():
+            params += 0 if id(parameter) in seen else parameter.size
             seen.add(id(parameter))
-            params += parameter.size
     output = tuple(layer.output_shape(shape))
+    reach = _widest(reaches) if reaches else _reach(layer, shape, output, reach)
+    field = tuple(size for size, _ in reach) if reach else None
     nbytes = math.prod(output) * itemsize
-    yield Row(name, type(layer).__name__, output, params, macs, nbytes, layer)
+    yield Row(name, type(layer).__name__, output, params, macs, nbytes, field, layer)
+    return reach
+
+
+def _reach(layer, shape, output, reach):
+    rank = len(shape) - 2
+    kernel = getattr(layer, "kernel_size", None)
+    if not reach or len(output) != len(shape) or hasattr(layer, "output_padding"):
+        return None
+    if kernel is None:
+        return reach if output[2:] == shape[2:] else None
+    stride = getattr(layer, "stride", None)
+    kernel = spatial(kernel, rank, "kernel_size")
+    stride = kernel if stride is None else spatial(stride, rank, "stride")
+    dilation = spatial(getattr(layer, "dilation", 1), rank, "dilation")
+    return [
+        (size + (k - 1) * d * step, step * s)
+        for (size, step), k, s, d in zip(reach, kernel, stride, dilation, strict=True)
+    ]
+
+
+def _widest(reaches):
+    known = [reach for reach in reaches if reach]
+    return [max(axis) for axis in zip(*known, strict=True)] if known else None
 
 
 def _times(shape):
@@ -135,6 +169,6 @@ def _counts(*numbers):
 
 
 def _line(cells, widths):
-    left = [cell.ljust(width) for cell, width in zip(cells[:3], widths[:3], strict=True)]
-    right = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
+    left = [cell.ljust(width) for cell, width in zip(cells[:4], widths[:4], strict=True)]
+    right = [cell.rjust(width) for cell, width in zip(cells[4:], widths[4:], strict=True)]
     return "  ".join(left + right).rstrip()

@@ -39,6 +39,17 @@ def test_branches_and_shared_layers():
     assert table.macs == net.macs((1, 6)) == 36 + 36 + 12 and table[-1].output_shape == (1, 8)
 
 
+def test_receptive_field():
+    fields = {row.name: row.receptive_field for row in summary(lenet5(), (1, 28, 28))}
+    assert [fields[n] for n in ("conv1", "pool1", "conv2", "pool2", "fc1")] == [
+        (5, 5), (6, 6), (14, 14), (16, 16), None,
+    ]  # fmt: skip
+    two, three = (summary(nn.Sequential([nn.Conv2d(1, 1, 3) for _ in range(n)]), (1, 9, 9))[-1] for n in (2, 3))
+    assert two.receptive_field == (5, 5) and three.receptive_field == (7, 7)
+    branches = nn.Sum(nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=2, dilation=2), nn.Sequential())
+    assert summary(branches, (1, 9, 9))[-1].receptive_field == (5, 5)
+
+
 def test_runs_nothing():
     class Stone(nn.Layer):
         def forward(self, x, train):
