@@ -1,0 +1,279 @@
+/* Direct convolution: an implicit matrix product over the taps, nothing materialised but a padded strip.
+ *
+ * backward_data of stride s is s*s*s convolutions of stride 1, one for each phase of the input grid,
+ * so that no product with a stuffed zero is made.
+ */
+#include "direct.h"
+
+#include "strips.h"
+
+/* Grid positions an item should have, so that a panel of weights from L2 or L3 is used often. */
+#define POSITIONS 128
+
+/* A padded image beyond this is left to algorithms that do not copy it. */
+#define MAX_FLOATS ((int64_t)1 << 31)
+
+typedef struct direct_job {
+    const cc_context *context;
+    cc_strips strips;
+    int64_t groups;
+    int64_t outputs; /* output channels of one group */
+
+    cc_panels panels;
+    const float *weights; /* packed: [group][panel][tap][channel][width] */
+    int64_t group_weights;
+    int64_t out_stride, sum_stride, group_stride; /* in the user's weights: to the next output or summed channel, group */
+    const float *unpacked;
+
+    float *buffers;
+    int64_t buffer_size; /* strip buffer and a tile, per part */
+
+    /* The output: grid position q is at start + q*out_step. */
+    float *output;
+    int64_t output_size[CC_AXES], output_start[CC_AXES], output_step[CC_AXES];
+    int64_t output_channels;
+    const float *bias;
+    cc_epilogue epilogue;
+} direct_job;
+
+cc_panels cc_panels_of(const cc_context *context, int64_t columns)
+{
+    const int64_t lanes = context->kernels->lanes, widest = context->kernels->gemm.max_vectors;
+    cc_panels p = {.lanes = lanes, .vectors = cc_ceil_div(columns, lanes)};
+    p.count = cc_ceil_div(p.vectors, widest);
+    return p;
+}
+
+/* First vector of a panel; panels differ by at most one vector. */
+static int64_t panel_start(const cc_panels *p, int64_t panel)
+{
+    const int64_t base = p->vectors / p->count, extra = p->vectors % p->count;
+    return panel * base + cc_min(panel, extra);
+}
+
+cc_panel cc_panels_get(const cc_panels *p, int64_t panel)
+{
+    const int64_t start = panel_start(p, panel), vectors = panel_start(p, panel + 1) - start;
+    return (cc_panel){.column = start * p->lanes, .width = vectors * p->lanes, .vectors = vectors};
+}
+
+/* Pack the weights of items (group, panel). */
+static void pack_panels(void *argument, int64_t begin, int64_t end, int part)
+{
+    (void)part;
+    const direct_job *job = argument;
+    const cc_strips *s = &job->strips;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t group = item / job->panels.count;
+        const cc_panel panel = cc_panels_get(&job->panels, item % job->panels.count);
+        const int64_t depth = s->taps * s->channels;
+        float *to = (float *)job->weights + group * job->group_weights + panel.column * depth;
+        const int64_t valid = cc_min(panel.width, job->outputs - panel.column);
+        const float *from = job->unpacked + panel.column * job->out_stride + group * job->group_stride;
+        for (int64_t t = 0; t < s->taps; t++)
+            for (int64_t c = 0; c < s->channels; c++, to += panel.width) {
+                const float *w = from + c * job->sum_stride + s->tap[t].weight;
+                for (int64_t o = 0; o < valid; o++)
+                    to[o] = w[o * job->out_stride];
+                for (int64_t o = valid; o < panel.width; o++)
+                    to[o] = 0;
+            }
+    }
+}
+
+/* One row of the grid for one panel. `a` is the row's place in the strip buffer, `y` its first output. */
+static void run_row(const direct_job *job, const cc_panel *panel, const float *a, const float *b, float *y,
+                    int64_t channel, const float *residual, float *spare)
+{
+    const cc_strips *s = &job->strips;
+    const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
+    const int64_t valid = cc_min(panel->width, job->outputs - panel->column);
+    const int64_t ldy = job->output_step[2] * job->output_channels, a_row = s->step[2] * s->pitch;
+    const int64_t tiles = cc_ceil_div(s->grid[2], gemm->max_rows[panel->vectors]);
+    int64_t q = 0;
+    for (int64_t t = 0; t < tiles; t++) {
+        const int64_t rows = (s->grid[2] - q + tiles - t - 1) / (tiles - t);
+        const cc_gemm_tile tile = gemm->tile[panel->vectors][rows];
+        float *to = y + q * ldy;
+        const float *from = a + q * a_row;
+        const bool ragged = valid < panel->width;
+        tile(s->runs, s->run_offset, s->run_taps * s->channels, from, a_row, 1, b, panel->width, ragged ? spare : to,
+             ragged ? panel->width : ldy, false);
+        if (ragged)
+            for (int64_t r = 0; r < rows; r++)
+                for (int64_t c = 0; c < valid; c++)
+                    to[r * ldy + c] = spare[r * panel->width + c];
+        if (job->bias != NULL || residual != NULL || job->epilogue.relu)
+            job->context->kernels->eltwise.finish_f32(to, ldy, rows, valid, job->bias ? job->bias + channel : NULL,
+                                                      residual ? residual + q * ldy : NULL, ldy,
+                                                      job->epilogue.relu);
+        q += rows;
+    }
+}
+
+static void run_strip(const direct_job *job, const cc_strip *strip, int64_t group, const float *buffer,
+                      float *spare)
+{
+    const cc_strips *s = &job->strips;
+    for (int64_t p = 0; p < job->panels.count; p++) {
+        const cc_panel panel = cc_panels_get(&job->panels, p);
+        const float *b = job->weights + group * job->group_weights + panel.column * s->taps * s->channels;
+        const int64_t channel = group * job->outputs + panel.column;
+        for (int64_t i = 0; i < strip->images; i++)
+            for (int64_t r = 0; r < strip->rows; r++) {
+                const int64_t z = job->output_start[0] + strip->plane * job->output_step[0];
+                const int64_t y = job->output_start[1] + (strip->row + r) * job->output_step[1];
+                const int64_t row = ((strip->image + i) * job->output_size[0] + z) * job->output_size[1] + y;
+                const int64_t at =
+                    (row * job->output_size[2] + job->output_start[2]) * job->output_channels + channel;
+                const float *residual = job->epilogue.residual;
+                run_row(job, &panel, buffer + i * s->image + r * s->step[1] * s->columns * s->pitch, b,
+                        job->output + at, channel, residual ? residual + at : NULL, spare);
+            }
+    }
+}
+
+/* Items are (group, strip). */
+static void run_items(void *argument, int64_t begin, int64_t end, int part)
+{
+    const direct_job *job = argument;
+    const cc_strips *s = &job->strips;
+    float *buffer = job->buffers + part * job->buffer_size;
+    float *spare = buffer + s->images_per_item * s->image;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t group = item / s->items;
+        const cc_strip strip = cc_strips_item(s, item % s->items);
+        if (s->taps > 0)
+            cc_strips_fill(s, &strip, group * s->channels, s->channels, buffer);
+        run_strip(job, &strip, group, buffer, spare);
+    }
+}
+
+static cc_status run(direct_job *job)
+{
+    cc_strips *s = &job->strips;
+    const cc_context *context = job->context;
+    cc_strips_plan(s, POSITIONS, true);
+    job->panels = cc_panels_of(context, job->outputs);
+    job->group_weights = job->panels.vectors * job->panels.lanes * s->taps * s->channels;
+    const int64_t spare = CC_TILE_MAX_ROWS * CC_TILE_MAX_VECTORS * job->panels.lanes;
+    job->buffer_size = cc_ceil_div(s->images_per_item * s->image + spare, 16) * 16;
+    const int64_t items = job->groups * s->items, packs = job->groups * job->panels.count;
+    const int parts = cc_parts(context->pool, items, 1);
+
+    const int64_t weights = cc_ceil_div(job->groups * job->group_weights, 16) * 16;
+    float *memory = cc_arena_alloc(context->arena, (size_t)(weights + parts * job->buffer_size) * sizeof(float));
+    if (memory == NULL)
+        return CC_ERR_MEMORY;
+    job->weights = memory;
+    job->buffers = memory + weights;
+    cc_parallel_for(context->pool, cc_parts(context->pool, packs, 1), packs, pack_panels, job);
+    cc_parallel_for(context->pool, parts, items, run_items, job);
+    cc_arena_free(context->arena, memory);
+    return CC_OK;
+}
+
+/* Taps and run offsets for the whole kernel, in one block. */
+cc_status cc_strips_allocate(const cc_context *context, const cc_window *w, cc_strips *strips)
+{
+    const int64_t taps = cc_volume(w->kernel);
+    strips->tap = cc_arena_alloc(context->arena, (size_t)taps * (sizeof(cc_tap) + sizeof(int64_t)));
+    if (strips->tap == NULL)
+        return CC_ERR_MEMORY;
+    strips->run_offset = (int64_t *)(void *)(strips->tap + taps);
+    return CC_OK;
+}
+
+bool cc_direct_supports(const cc_conv *conv)
+{
+    const cc_window *w = &conv->window;
+    int64_t padded[CC_AXES + 1] = {cc_max(conv->ic, conv->oc) + 32}, floats;
+    for (int axis = 0; axis < CC_AXES; axis++) {
+        if (w->kernel[axis] > CC_STRIPS_KERNEL)
+            return false;
+        padded[axis + 1] = w->input[axis] + w->pad_before[axis] + w->pad_after[axis] + w->kernel[axis];
+    }
+    if (cc_product(padded, CC_AXES + 1, &floats) != CC_OK || floats > MAX_FLOATS)
+        return false;
+    return conv->dtype == CC_F32 && conv->y_layout == CC_CHANNELS_LAST;
+}
+
+static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pass)
+{
+    (void)context;
+    return cc_direct_supports(conv) && (pass != CC_BACKWARD_DATA || conv->x_layout == CC_CHANNELS_LAST);
+}
+
+static cc_status forward(const cc_context *context, const cc_conv *conv, const void *x, const void *w,
+                         const void *b, const cc_epilogue *epilogue, void *y)
+{
+    const cc_window *window = &conv->window;
+    const int64_t icg = conv->ic / conv->groups, taps = cc_volume(window->kernel);
+    direct_job job = {.context = context, .groups = conv->groups, .outputs = conv->oc / conv->groups,
+                      .unpacked = w, .out_stride = icg * taps, .sum_stride = taps,
+                      .group_stride = conv->oc / conv->groups * icg * taps, .output = y,
+                      .output_channels = conv->oc, .bias = b};
+    job.strips = (cc_strips){.source = x, .n = conv->n, .channels = icg,
+                             .strides = cc_strides_of(conv->x_layout, conv->ic, window->input)};
+    if (epilogue != NULL)
+        job.epilogue = *epilogue;
+    for (int axis = 0; axis < CC_AXES; axis++) {
+        job.strips.size[axis] = window->input[axis];
+        job.strips.grid[axis] = job.output_size[axis] = window->output[axis];
+        job.strips.step[axis] = window->stride[axis];
+        job.output_step[axis] = 1;
+    }
+    CC_TRY(cc_strips_allocate(context, window, &job.strips));
+    cc_strips_forward_taps(&job.strips, window);
+    const cc_status status = run(&job);
+    cc_arena_free(context->arena, job.strips.tap);
+    return status;
+}
+
+static cc_status run_phase(direct_job *job, const cc_window *window, const int64_t phase[CC_AXES])
+{
+    for (int axis = 0; axis < CC_AXES; axis++) {
+        job->output_start[axis] = phase[axis];
+        job->strips.grid[axis] = cc_ceil_div(window->input[axis] - phase[axis], window->stride[axis]);
+        if (job->strips.grid[axis] <= 0)
+            return CC_OK;
+    }
+    cc_strips_phase_taps(&job->strips, window, phase);
+    return run(job);
+}
+
+static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
+                               void *dx)
+{
+    const cc_window *window = &conv->window;
+    const int64_t icg = conv->ic / conv->groups, taps = cc_volume(window->kernel);
+    direct_job job = {.context = context, .groups = conv->groups, .outputs = icg, .unpacked = w,
+                      .out_stride = taps, .sum_stride = icg * taps,
+                      .group_stride = conv->oc / conv->groups * icg * taps, .output = dx,
+                      .output_channels = conv->ic};
+    job.strips = (cc_strips){.source = dy, .n = conv->n, .channels = conv->oc / conv->groups,
+                             .strides = cc_strides_of(conv->y_layout, conv->oc, window->output)};
+    for (int axis = 0; axis < CC_AXES; axis++) {
+        job.strips.size[axis] = window->output[axis];
+        job.strips.step[axis] = 1;
+        job.output_size[axis] = window->input[axis];
+        job.output_step[axis] = window->stride[axis];
+    }
+    CC_TRY(cc_strips_allocate(context, window, &job.strips));
+    cc_status status = CC_OK;
+    int64_t phase[CC_AXES];
+    for (phase[0] = 0; phase[0] < window->stride[0] && status == CC_OK; phase[0]++)
+        for (phase[1] = 0; phase[1] < window->stride[1] && status == CC_OK; phase[1]++)
+            for (phase[2] = 0; phase[2] < window->stride[2] && status == CC_OK; phase[2]++)
+                status = run_phase(&job, window, phase);
+    cc_arena_free(context->arena, job.strips.tap);
+    return status;
+}
+
+const cc_conv_algo cc_conv_direct = {
+    .name = "direct",
+    .supports = supports,
+    .forward = forward,
+    .backward_data = backward_data,
+    .backward_weight = cc_direct_backward_weight,
+};

@@ -1,0 +1,28 @@
+/* conv/direct.h -- what the passes of the direct convolution share. */
+#ifndef CC_CONV_DIRECT_H
+#define CC_CONV_DIRECT_H
+
+#include "algo.h"
+#include "strips.h"
+
+/* Columns of a matrix cut into panels of 1 to max_vectors vectors, as equal as can be. */
+typedef struct cc_panels {
+    int64_t lanes, vectors, count;
+} cc_panels;
+
+typedef struct cc_panel {
+    int64_t column, width, vectors;
+} cc_panel;
+
+cc_panels cc_panels_of(const cc_context *context, int64_t columns);
+cc_panel cc_panels_get(const cc_panels *panels, int64_t panel);
+
+/* Room for the taps of a window; free strips->tap. */
+cc_status cc_strips_allocate(const cc_context *context, const cc_window *window, cc_strips *strips);
+
+bool cc_direct_supports(const cc_conv *conv);
+
+cc_status cc_direct_backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
+                                    void *dw);
+
+#endif

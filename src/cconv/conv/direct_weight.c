@@ -1,0 +1,203 @@
+/* Direct weight gradient: dw(tap, c, o) = SUM over positions  x(position*stride + tap, c) * dy(position, o).
+ *
+ * A tile of dw (channels x outputs) stays in registers over all positions of a strip; strips are added
+ * in their order. Small gradients: images are cut into a number of chunks that depends on the shape
+ * alone, each with a gradient of its own, added at the end in order. Large ones: one gradient, and the threads share its channels.
+ */
+#include <string.h>
+
+#include "direct.h"
+
+#define POSITIONS 192
+
+/* A gradient is small when all its chunks together stay within the second-level cache. */
+#define SMALL_FLOATS (1 << 16)
+#define CHUNKS 8
+
+typedef struct weight_job {
+    const cc_context *context;
+    const cc_conv *conv;
+    cc_strips strips;
+    cc_panels panels;
+    int64_t outputs; /* of one group */
+    const float *dy;
+    float *dw;
+
+    int64_t chunks;
+    float *gradient;        /* chunks x groups x runs x run channels x padded outputs */
+    int64_t gradient_size;  /* of one chunk */
+    float *buffers;
+    int64_t buffer_size, packed_size; /* per part: strip buffer and packed dy */
+    int64_t *offsets;                 /* per part: of the strip's rows */
+    int64_t offsets_size;
+    bool packed;
+} weight_job;
+
+/* dy of a strip and panel, width floats a position, zero beyond the outputs. */
+static void pack_dy(const weight_job *job, const float *dy, int64_t positions, const cc_panel *panel, float *to)
+{
+    const int64_t valid = cc_min(panel->width, job->outputs - panel->column);
+    for (int64_t p = 0; p < positions; p++, to += panel->width, dy += job->conv->oc) {
+        memcpy(to, dy, (size_t)valid * sizeof(float));
+        memset(to + valid, 0, (size_t)(panel->width - valid) * sizeof(float));
+    }
+}
+
+/* Add one strip: channels [first, last) of every run, all outputs of one group. */
+static void add_strip(const weight_job *job, const cc_strip *strip, int64_t group, int64_t first, int64_t last,
+                      const float *x, float *packed, int64_t *offset, float *gradient)
+{
+    const cc_strips *s = &job->strips;
+    const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
+    int64_t rows = 0;
+    for (int64_t i = 0; i < strip->images; i++)
+        for (int64_t r = 0; r < strip->rows; r++)
+            offset[rows++] = i * s->image + r * s->step[1] * s->columns * s->pitch;
+    const int64_t position =
+        ((strip->image * s->grid[0] + strip->plane) * s->grid[1] + strip->row) * s->grid[2];
+    const int64_t width = job->panels.vectors * job->panels.lanes, run_channels = s->run_taps * s->channels;
+
+    for (int64_t p = 0; p < job->panels.count; p++) {
+        const cc_panel panel = cc_panels_get(&job->panels, p);
+        const float *b = job->dy + position * job->conv->oc + group * job->outputs + panel.column;
+        int64_t ldb = job->conv->oc;
+        if (job->packed) {
+            pack_dy(job, b, rows * s->grid[2], &panel, packed);
+            b = packed;
+            ldb = panel.width;
+        }
+        const int64_t tallest = gemm->max_rows[panel.vectors], tiles = cc_ceil_div(last - first, tallest);
+        for (int64_t run = 0; run < s->runs; run++) {
+            int64_t c = first;
+            for (int64_t t = 0; t < tiles; t++) {
+                const int64_t tall = (last - c + tiles - t - 1) / (tiles - t);
+                float *to = gradient + ((group * s->runs + run) * run_channels + c) * width + panel.column;
+                gemm->tile_t[panel.vectors][tall](rows, offset, s->grid[2], x + s->run_offset[run] + c - first, 1,
+                                                  s->step[2] * s->pitch, b, ldb, to, width, true);
+                c += tall;
+            }
+        }
+    }
+}
+
+/* Small gradients: items are chunks of strips. */
+static void run_chunks(void *argument, int64_t begin, int64_t end, int part)
+{
+    const weight_job *job = argument;
+    const cc_strips *s = &job->strips;
+    float *x = job->buffers + part * job->buffer_size, *packed = x + job->buffer_size - job->packed_size;
+    int64_t *offset = job->offsets + part * job->offsets_size;
+    for (int64_t chunk = begin; chunk < end; chunk++) {
+        float *gradient = job->gradient + chunk * job->gradient_size;
+        memset(gradient, 0, (size_t)job->gradient_size * sizeof(float));
+        for (int64_t item = chunk * s->items / job->chunks; item < (chunk + 1) * s->items / job->chunks; item++) {
+            const cc_strip strip = cc_strips_item(s, item);
+            for (int64_t group = 0; group < job->conv->groups; group++) {
+                cc_strips_fill(s, &strip, group * s->channels, s->channels, x);
+                add_strip(job, &strip, group, 0, s->run_taps * s->channels, x, packed, offset, gradient);
+            }
+        }
+    }
+}
+
+/* Large gradients: items are channels of one group's input, all strips in order. */
+static void run_channels(void *argument, int64_t begin, int64_t end, int part)
+{
+    const weight_job *job = argument;
+    const cc_strips *s = &job->strips;
+    float *x = job->buffers + part * job->buffer_size, *packed = x + job->buffer_size - job->packed_size;
+    int64_t *offset = job->offsets + part * job->offsets_size;
+    const int64_t width = job->panels.vectors * job->panels.lanes;
+    for (int64_t group = 0; group < job->conv->groups; group++) {
+        for (int64_t tap = 0; tap < s->taps; tap++)
+            memset(job->gradient + ((group * s->taps + tap) * s->channels + begin) * width, 0,
+                   (size_t)((end - begin) * width) * sizeof(float));
+        for (int64_t item = 0; item < s->items; item++) {
+            const cc_strip strip = cc_strips_item(s, item);
+            cc_strips_fill(s, &strip, group * s->channels + begin, end - begin, x);
+            add_strip(job, &strip, group, begin, end, x, packed, offset, job->gradient);
+        }
+    }
+}
+
+/* Items are blocks of output channels: dw += the chunks in their order. */
+#define OUTPUT_BLOCK 16
+
+static void add_gradient(void *argument, int64_t begin, int64_t end, int part)
+{
+    (void)part;
+    const weight_job *job = argument;
+    const cc_strips *s = &job->strips;
+    const int64_t width = job->panels.vectors * job->panels.lanes;
+    const int64_t blocks = cc_ceil_div(job->outputs, OUTPUT_BLOCK);
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t group = item / blocks, first = item % blocks * OUTPUT_BLOCK;
+        const int64_t count = cc_min(OUTPUT_BLOCK, job->outputs - first);
+        for (int64_t c = 0; c < s->channels; c++)
+            for (int64_t t = 0; t < s->taps; t++) {
+                const float *from = job->gradient + ((group * s->taps + t) * s->channels + c) * width + first;
+                float *to = job->dw + (((group * job->outputs + first) * s->channels + c) * s->taps) +
+                            s->tap[t].weight;
+                for (int64_t o = 0; o < count; o++) {
+                    double sum = 0;
+                    for (int64_t k = 0; k < job->chunks; k++)
+                        sum += (double)from[k * job->gradient_size + o];
+                    to[o * s->channels * s->taps] += (float)sum;
+                }
+            }
+    }
+}
+
+static cc_status run(weight_job *job)
+{
+    cc_strips *s = &job->strips;
+    const cc_context *context = job->context;
+    const int64_t groups = job->conv->groups, lanes = context->kernels->lanes;
+    job->panels = cc_panels_of(context, job->outputs);
+    job->packed = job->panels.count > 1 || job->outputs % lanes != 0;
+    job->gradient_size = groups * s->taps * s->channels * job->panels.vectors * lanes;
+    const bool small = job->gradient_size <= SMALL_FLOATS || s->channels < lanes;
+    cc_strips_plan(s, POSITIONS, small && s->channels < lanes);
+    job->chunks = small ? cc_min(CHUNKS, s->items) : 1;
+
+    const int64_t items = small ? job->chunks : s->channels;
+    const int parts = cc_parts(context->pool, items, small ? 1 : 8);
+    const int64_t positions = s->images_per_item * s->rows_per_item * s->grid[2];
+    job->offsets_size = cc_ceil_div(s->images_per_item * s->rows_per_item, 8) * 8;
+    job->packed_size = job->packed ? positions * CC_TILE_MAX_VECTORS * lanes : 0;
+    job->buffer_size = cc_ceil_div(s->images_per_item * s->image, 16) * 16 + job->packed_size;
+    const int64_t gradients = cc_ceil_div(job->chunks * job->gradient_size, 16) * 16;
+    float *memory = cc_arena_alloc(context->arena,
+                                   (size_t)(gradients + parts * job->buffer_size) * sizeof(float) +
+                                       (size_t)(parts * job->offsets_size) * sizeof(int64_t));
+    if (memory == NULL)
+        return CC_ERR_MEMORY;
+    job->gradient = memory;
+    job->buffers = memory + gradients;
+    job->offsets = (int64_t *)(void *)(job->buffers + parts * job->buffer_size);
+    cc_parallel_for(context->pool, parts, items, small ? run_chunks : run_channels, job);
+
+    const int64_t blocks = groups * cc_ceil_div(job->outputs, OUTPUT_BLOCK);
+    cc_parallel_for(context->pool, cc_parts(context->pool, blocks, 1), blocks, add_gradient, job);
+    cc_arena_free(context->arena, memory);
+    return CC_OK;
+}
+
+cc_status cc_direct_backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
+                                    void *dw)
+{
+    const cc_window *window = &conv->window;
+    weight_job job = {.context = context, .conv = conv, .outputs = conv->oc / conv->groups, .dy = dy, .dw = dw};
+    job.strips = (cc_strips){.source = x, .n = conv->n, .channels = conv->ic / conv->groups,
+                             .strides = cc_strides_of(conv->x_layout, conv->ic, window->input)};
+    for (int axis = 0; axis < CC_AXES; axis++) {
+        job.strips.size[axis] = window->input[axis];
+        job.strips.grid[axis] = window->output[axis];
+        job.strips.step[axis] = window->stride[axis];
+    }
+    CC_TRY(cc_strips_allocate(context, window, &job.strips));
+    cc_strips_forward_taps(&job.strips, window);
+    const cc_status status = run(&job);
+    cc_arena_free(context->arena, job.strips.tap);
+    return status;
+}

@@ -1,0 +1,69 @@
+/* conv/strips.h -- what the direct convolution computes and how it cuts it up.
+ *
+ * Every pass reads a padded image at fixed shifts ("taps") around positions on a regular grid:
+ *
+ *   out(position) = SUM over taps  source(position*step + shift) * weight(tap)
+ *
+ * An item is a strip of grid rows of one image, or several whole small images. Its piece of the
+ * source is copied with zero padding into a buffer, where a tap is one constant offset.
+ */
+#ifndef CC_CONV_STRIPS_H
+#define CC_CONV_STRIPS_H
+
+#include "conv.h"
+
+/* Largest kernel, along one axis. */
+#define CC_STRIPS_KERNEL 64
+
+typedef struct cc_tap {
+    int64_t shift[CC_AXES];
+    int64_t weight; /* flat position in the kernel */
+} cc_tap;
+
+typedef struct cc_strips {
+    /* The source (N, C, D, H, W), float32. */
+    const float *source;
+    int64_t n, size[CC_AXES];
+    cc_strides strides;
+    int64_t channels; /* of one group */
+
+    /* The grid, its step in the source, and the taps, sorted by shift. */
+    int64_t grid[CC_AXES], step[CC_AXES];
+    int64_t taps;
+    cc_tap *tap;
+
+    /* Taps side by side in the buffer are one run: `runs` runs of run_taps taps. */
+    int64_t runs, run_taps;
+    int64_t *run_offset; /* in floats */
+
+    /* The buffer of one image: planes x rows x columns x pitch floats. */
+    int64_t first[CC_AXES]; /* smallest shift */
+    int64_t planes, rows, columns, pitch, image;
+
+    /* Items: (image group, grid plane, row strip). */
+    int64_t images_per_item, rows_per_item, row_strips, items;
+} cc_strips;
+
+/* One item, unravelled. */
+typedef struct cc_strip {
+    int64_t image, images; /* first and count */
+    int64_t plane;
+    int64_t row, rows;
+} cc_strip;
+
+/* The taps of a forward pass, or of one phase of a stride in backward_data; fills taps and tap[], for
+ * which there must be room for the whole kernel. */
+void cc_strips_forward_taps(cc_strips *strips, const cc_window *window);
+void cc_strips_phase_taps(cc_strips *strips, const cc_window *window, const int64_t phase[CC_AXES]);
+
+/* Lay out the buffer and the items: about `positions` grid positions an item. Source, grid, step and
+ * taps are set. With `merge`, neighbouring taps make a run and the pitch is the channels; without, the
+ * pitch keeps columns out of each other's cache sets. */
+void cc_strips_plan(cc_strips *strips, int64_t positions, bool merge);
+
+cc_strip cc_strips_item(const cc_strips *strips, int64_t item);
+
+/* Copy the source of a strip: channels [channel, channel + count) of the whole tensor. */
+void cc_strips_fill(const cc_strips *strips, const cc_strip *strip, int64_t channel, int64_t count, float *buffer);
+
+#endif
