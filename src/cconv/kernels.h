@@ -10,6 +10,8 @@
 #include "kernels/eltwise.h"
 #include "kernels/gemm.h"
 #include "kernels/lanes.h"
+#include "kernels/norm.h"
+#include "kernels/optim.h"
 
 typedef struct cc_kernels {
     const char *name; /* "generic", "avx2", ... */
@@ -17,6 +19,8 @@ typedef struct cc_kernels {
     cc_eltwise_kernels eltwise;
     cc_gemm_kernels gemm;
     cc_lanes_kernels lanes_chain;
+    cc_norm_kernels norm;
+    cc_optim_kernels optim;
 } cc_kernels;
 
 extern const cc_kernels cc_kernels_generic;

@@ -1,0 +1,106 @@
+"""Elementwise maps and dropout on arrays in one of the two memory orders."""
+
+from libc.stdint cimport int64_t, uint64_t
+cimport numpy as cnp
+
+from cconv._runtime cimport (CC_CHANNELS_FIRST, CC_CHANNELS_LAST, cc_context, cc_dtype, cc_layout, cc_status, check,
+                             context, dtype_of, new_array)
+
+cnp.import_array()
+
+
+cdef extern from "eltwise/eltwise.h" nogil:
+    ctypedef enum cc_activation:
+        CC_RELU
+        CC_LEAKY_RELU
+        CC_SIGMOID
+        CC_TANH
+        CC_SCALED_TANH
+        CC_ELU
+        CC_GELU
+        CC_GELU_TANH
+        CC_SILU
+        CC_SOFTPLUS
+    cc_status cc_activation_forward(const cc_context *context, cc_activation kind, double alpha, double beta,
+                                    cc_dtype dtype, int64_t n, const void *x, void *y)
+    cc_status cc_activation_backward(const cc_context *context, cc_activation kind, double alpha, double beta,
+                                     cc_dtype dtype, int64_t n, const void *dy, const void *x, void *dx)
+    cc_status cc_eltwise_add(const cc_context *context, cc_dtype dtype, int64_t n, const void *a, const void *b,
+                             void *y)
+    ctypedef struct cc_dropout:
+        int64_t n
+        int64_t c
+        int64_t spatial
+        cc_dtype dtype
+        cc_layout layout
+        double p
+        uint64_t seed
+        uint64_t call
+        bint per_channel
+    cc_status cc_dropout_apply(const cc_context *context, const cc_dropout *dropout, const void *x, void *y)
+
+
+RELU, LEAKY_RELU, SIGMOID, TANH, SCALED_TANH = CC_RELU, CC_LEAKY_RELU, CC_SIGMOID, CC_TANH, CC_SCALED_TANH
+ELU, GELU, GELU_TANH, SILU, SOFTPLUS = CC_ELU, CC_GELU, CC_GELU_TANH, CC_SILU, CC_SOFTPLUS
+
+
+# An uninitialised array like x, which is C-contiguous or else channels-last.
+cdef inline cnp.ndarray new_like(cnp.ndarray x):
+    return new_array((<object>x).shape, cnp.PyArray_TYPE(x), not cnp.PyArray_IS_C_CONTIGUOUS(x))
+
+
+def activation(cnp.ndarray x not None, int kind, double alpha=0, double beta=0):
+    cdef cnp.ndarray y = new_like(x)
+    cdef cc_dtype dtype = dtype_of(x)
+    cdef int64_t n = cnp.PyArray_SIZE(x)
+    cdef cc_status status
+    with nogil:
+        status = cc_activation_forward(context(), <cc_activation>kind, alpha, beta, dtype, n, cnp.PyArray_DATA(x),
+                                       cnp.PyArray_DATA(y))
+    check(status, "activation")
+    return y
+
+
+def activation_backward(cnp.ndarray dy not None, cnp.ndarray x not None, int kind, double alpha=0, double beta=0):
+    """dx; `dy` lies in memory as `x` does."""
+    cdef cnp.ndarray dx = new_like(x)
+    cdef cc_dtype dtype = dtype_of(x)
+    cdef int64_t n = cnp.PyArray_SIZE(x)
+    cdef cc_status status
+    with nogil:
+        status = cc_activation_backward(context(), <cc_activation>kind, alpha, beta, dtype, n, cnp.PyArray_DATA(dy),
+                                        cnp.PyArray_DATA(x), cnp.PyArray_DATA(dx))
+    check(status, "activation_backward")
+    return dx
+
+
+def add(cnp.ndarray a not None, cnp.ndarray b not None):
+    """a + b; same shape, dtype and memory order."""
+    cdef cnp.ndarray y = new_like(a)
+    cdef cc_dtype dtype = dtype_of(a)
+    cdef int64_t n = cnp.PyArray_SIZE(a)
+    cdef cc_status status
+    with nogil:
+        status = cc_eltwise_add(context(), dtype, n, cnp.PyArray_DATA(a), cnp.PyArray_DATA(b), cnp.PyArray_DATA(y))
+    check(status, "add")
+    return y
+
+
+def dropout(cnp.ndarray x not None, double p, uint64_t seed, uint64_t call, bint per_channel):
+    """x / (1 - p) where the hash of (seed, call, index) keeps it, else 0. The backward pass is the same of dy."""
+    cdef cnp.ndarray y = new_like(x)
+    cdef cc_dropout d
+    cdef int axis, rank = cnp.PyArray_NDIM(x)
+    cdef cc_status status
+    d.n = cnp.PyArray_DIM(x, 0) if rank > 0 else 1
+    d.c = cnp.PyArray_DIM(x, 1) if rank > 1 else 1
+    d.spatial = 1
+    for axis in range(2, rank):
+        d.spatial *= cnp.PyArray_DIM(x, axis)
+    d.dtype = dtype_of(x)
+    d.layout = CC_CHANNELS_FIRST if cnp.PyArray_IS_C_CONTIGUOUS(x) else CC_CHANNELS_LAST
+    d.p, d.seed, d.call, d.per_channel = p, seed, call, per_channel
+    with nogil:
+        status = cc_dropout_apply(context(), &d, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y))
+    check(status, "dropout")
+    return y

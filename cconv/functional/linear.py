@@ -1,0 +1,70 @@
+"""The fully connected map y = x W^T + b."""
+
+import numpy as np
+
+from cconv import _linear
+from cconv.functional import _arguments
+from cconv.runtime import load_blas
+
+__all__ = ["linear", "linear_backward"]
+
+
+def _operands(x, weight):
+    x = _arguments.floats(x, "x")
+    weight = _arguments.floats(weight, "weight", 2, x.dtype)
+    if x.ndim < 1 or x.shape[-1] != weight.shape[1]:
+        raise ValueError(f"x must have shape (..., {weight.shape[1]}) for weight {weight.shape}, got {x.shape}")
+    return np.ascontiguousarray(x), np.ascontiguousarray(weight)
+
+
+def linear(x, weight, bias=None):
+    """y = x @ weight.T + bias.
+
+    Parameters
+    ----------
+    x : ndarray (..., in_features), float32 or float64
+    weight : ndarray (out_features, in_features), dtype of `x`
+    bias : ndarray (out_features,) or None
+
+    Returns
+    -------
+    y : ndarray (..., out_features)
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together.
+    TypeError
+        For other or mixed dtypes.
+    """
+    x, weight = _operands(x, weight)
+    bias = _arguments.parameter(bias, "bias", weight.shape[:1], x.dtype)
+    load_blas()
+    return _linear.forward(x, weight, bias)
+
+
+def linear_backward(dy, x, weight):
+    """Gradients of `linear`: dx = dy @ weight, dweight = dy.T @ x, dbias = sum of dy over all rows (in double).
+
+    Parameters
+    ----------
+    dy : ndarray (..., out_features)
+    x : ndarray (..., in_features)
+    weight : ndarray (out_features, in_features)
+
+    Returns
+    -------
+    dx : ndarray (..., in_features)
+    dweight : ndarray (out_features, in_features)
+    dbias : ndarray (out_features,)
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `linear`.
+    """
+    x, weight = _operands(x, weight)
+    dy = _arguments.like(dy, "dy", (*x.shape[:-1], weight.shape[0]), False, x.dtype)
+    dweight, dbias = np.zeros_like(weight), np.zeros(weight.shape[0], weight.dtype)
+    load_blas()
+    return _linear.backward(dy, x, weight, dweight, dbias), dweight, dbias

@@ -1,0 +1,227 @@
+"""Softmax and losses. Losses are stable for logits of any size and summed in double."""
+
+import math
+
+import numpy as np
+
+from cconv import _loss
+from cconv.functional import _arguments
+
+__all__ = [
+    "softmax", "log_softmax", "softmax_backward", "log_softmax_backward", "cross_entropy", "cross_entropy_backward",
+    "cross_entropy_forward", "nll_loss", "nll_loss_backward", "mse_loss", "mse_loss_backward",
+]  # fmt: skip
+
+
+def _axis(x, axis):
+    axis = _arguments.whole(axis, "axis")
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"axis {axis} is out of range for shape {x.shape}")
+    return axis % x.ndim
+
+
+def _softmax(x, axis, log):
+    x = _arguments.floats(x, "x")
+    axis = _axis(x, axis)
+    if _arguments.is_channels_last(x):
+        there = _loss.softmax(np.moveaxis(x, 1, -1), x.ndim - 1 if axis == 1 else axis - (axis > 1), log)
+        return np.moveaxis(there, -1, 1)
+    return _loss.softmax(np.ascontiguousarray(x), axis, log)
+
+
+def _softmax_backward(dy, y, axis, log):
+    y = _arguments.floats(y, "y")
+    axis = _axis(y, axis)
+    channels_last = _arguments.is_channels_last(y)
+    dy = _arguments.like(dy, "dy", y.shape, channels_last, y.dtype)
+    if channels_last:
+        there = [np.moveaxis(a, 1, -1) for a in (dy, y)]
+        return np.moveaxis(_loss.softmax_backward(*there, y.ndim - 1 if axis == 1 else axis - (axis > 1), log), -1, 1)
+    return _loss.softmax_backward(dy, np.ascontiguousarray(y), axis, log)
+
+
+def softmax(x, axis=1):
+    """exp(x) / sum(exp(x)) over `axis`.
+
+    Parameters
+    ----------
+    x : ndarray, float32 or float64
+    axis : int
+
+    Returns
+    -------
+    y : ndarray like `x`
+
+    Raises
+    ------
+    ValueError
+        For an axis that `x` does not have.
+    TypeError
+        For other dtypes.
+    """
+    return _softmax(x, axis, False)
+
+
+def log_softmax(x, axis=1):
+    """x - log(sum(exp(x))) over `axis`; arguments and errors as `softmax`."""
+    return _softmax(x, axis, True)
+
+
+def softmax_backward(dy, y, axis=1):
+    """Gradient of `softmax` from its output `y`: y * (dy - sum(y * dy))."""
+    return _softmax_backward(dy, y, axis, False)
+
+
+def log_softmax_backward(dy, y, axis=1):
+    """Gradient of `log_softmax` from its output `y`: dy - exp(y) * sum(dy)."""
+    return _softmax_backward(dy, y, axis, True)
+
+
+def _classes(target, shape, name="target"):
+    if target.shape != shape[:1] + shape[2:]:
+        raise ValueError(f"{name} must have shape {shape[:1] + shape[2:]} for logits {shape}, got {target.shape}")
+    if target.dtype.kind == "u" and target.size and int(target.max()) >= 2**63:
+        raise IndexError(f"{name}: class {target.max()} is not in 0 .. {shape[1] - 1}")
+    return np.ascontiguousarray(target, dtype=np.int64)
+
+
+def _entropy(logits, target, weight, ignore_index, reduction, label_smoothing, log_probabilities, gradient):
+    logits = _arguments.floats(logits, "logits")
+    if logits.ndim < 2:
+        raise ValueError(f"logits must have shape (N, C) or (N, C, spatial...), got {logits.shape}")
+    logits, channels_last = _arguments.activation(logits, "logits", logits.ndim)
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    smoothing = float(label_smoothing)
+    if not 0 <= smoothing <= 1:
+        raise ValueError(f"label_smoothing must be in 0 .. 1, got {label_smoothing}")
+    ignore_index = _arguments.whole(ignore_index, "ignore_index")
+    target = np.asarray(target)
+    if target.dtype.kind in "iu":
+        target = _classes(target, logits.shape)
+    elif target.dtype.kind == "f" and not log_probabilities:
+        target = _arguments.like(target, "target", logits.shape, channels_last, logits.dtype)
+    else:
+        raise TypeError(f"target must hold class numbers of an integer dtype, or probabilities, got {target.dtype}")
+    weight = _arguments.parameter(weight, "weight", (logits.shape[1],), logits.dtype)
+    if weight is not None:
+        weight = weight.astype(np.float64)
+    return _loss.cross_entropy(
+        logits, channels_last, target, weight, ignore_index, reduction, smoothing, log_probabilities, gradient
+    )
+
+
+def _reduced(loss, dtype):
+    return loss if isinstance(loss, float) else loss.astype(dtype)
+
+
+def _scaled(gradient, grad_output, reduction):
+    """`gradient` times the gradient of the loss: a number, or with reduction "none" one a position."""
+    grad_output = np.asarray(grad_output, dtype=gradient.dtype)
+    if grad_output.ndim == 0:
+        return gradient if grad_output == 1 else gradient * grad_output
+    shape = gradient.shape[:1] + gradient.shape[2:]
+    if reduction != "none" or grad_output.shape != shape:
+        raise ValueError(f"grad_output must be a number, or of shape {shape} with reduction 'none', got {grad_output.shape}")
+    return gradient * np.expand_dims(grad_output, 1)
+
+
+def cross_entropy(logits, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
+    """Cross-entropy of softmax(logits) against classes or class probabilities.
+
+    Parameters
+    ----------
+    logits : ndarray (N, C) or (N, C, spatial...), float32 or float64
+    target : class numbers, any integer dtype, (N,) or (N, spatial...); or probabilities like `logits`
+    weight : ndarray (C,) or None, weight of each class
+    ignore_index : int, class number of positions that do not count
+    reduction : "mean" (divided by the weights of the targets, or by N * spatial for probabilities), "sum" or "none"
+    label_smoothing : float in 0 .. 1 (Szegedy et al. 2016)
+
+    Returns
+    -------
+    loss : float, or with reduction "none" an ndarray (N, spatial...)
+
+    Raises
+    ------
+    IndexError
+        For a class number outside 0 .. C-1.
+    ValueError, TypeError
+        For shapes, dtypes or options that do not fit.
+    """
+    logits = np.asarray(logits)
+    loss, _ = _entropy(logits, target, weight, ignore_index, reduction, label_smoothing, False, False)
+    return _reduced(loss, logits.dtype)
+
+
+def cross_entropy_forward(logits, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
+    """(loss, dlogits) in one pass; arguments and errors as `cross_entropy`.
+
+    With reduction "none" dlogits is the gradient of the sum.
+    """
+    logits = np.asarray(logits)
+    loss, gradient = _entropy(logits, target, weight, ignore_index, reduction, label_smoothing, False, True)
+    return _reduced(loss, logits.dtype), gradient
+
+
+def cross_entropy_backward(
+    logits, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0, grad_output=1.0
+):
+    """Gradient of `cross_entropy` times `grad_output` (a number; one a position with reduction "none")."""
+    _, gradient = _entropy(logits, target, weight, ignore_index, reduction, label_smoothing, False, True)
+    return _scaled(gradient, grad_output, reduction)
+
+
+def nll_loss(log_probabilities, target, weight=None, ignore_index=-100, reduction="mean"):
+    """Negative log-likelihood of classes; arguments and errors as `cross_entropy`, with the softmax taken already."""
+    log_probabilities = np.asarray(log_probabilities)
+    loss, _ = _entropy(log_probabilities, target, weight, ignore_index, reduction, 0.0, True, False)
+    return _reduced(loss, log_probabilities.dtype)
+
+
+def nll_loss_backward(log_probabilities, target, weight=None, ignore_index=-100, reduction="mean", grad_output=1.0):
+    """Gradient of `nll_loss` times `grad_output`."""
+    _, gradient = _entropy(log_probabilities, target, weight, ignore_index, reduction, 0.0, True, True)
+    return _scaled(gradient, grad_output, reduction)
+
+
+def _pair(x, target):
+    x = _arguments.floats(x, "x")
+    channels_last = _arguments.is_channels_last(x)
+    x = x if channels_last else np.ascontiguousarray(x)
+    return x, _arguments.like(target, "target", x.shape, channels_last, x.dtype), channels_last
+
+
+def mse_loss(x, target, reduction="mean"):
+    """Squared error (x - target)^2.
+
+    Parameters
+    ----------
+    x, target : ndarray of one shape, float32 or float64
+    reduction : "mean", "sum" or "none"
+
+    Returns
+    -------
+    loss : float, or with reduction "none" an ndarray like `x`
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes, dtypes or reductions that do not fit.
+    """
+    x, target, channels_last = _pair(x, target)
+    if reduction == "none":
+        return np.square(x - target)
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    total, _ = _loss.squared_error(x, target, 0.0, channels_last, False)
+    return total if reduction == "sum" else total / x.size if x.size else math.nan
+
+
+def mse_loss_backward(x, target, reduction="mean"):
+    """Gradient of `mse_loss` (of its sum with reduction "none"): 2 (x - target), over the size with "mean"."""
+    x, target, channels_last = _pair(x, target)
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    scale = 2.0 / max(x.size, 1) if reduction == "mean" else 2.0
+    return _loss.squared_error(x, target, scale, channels_last, True)[1]

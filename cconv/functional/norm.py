@@ -1,0 +1,139 @@
+"""Batch norm (Ioffe and Szegedy 2015) on (N, C) or (N, C, spatial...) arrays."""
+
+import math
+
+import numpy as np
+
+from cconv import _norm
+from cconv.functional import _arguments
+
+__all__ = ["batch_norm_forward", "batch_norm_backward", "batch_norm_inference"]
+
+
+def _batch(x, name="x"):
+    x = _arguments.floats(x, name)
+    if not 2 <= x.ndim <= 5:
+        raise ValueError(f"{name} must have shape (N, C) or (N, C, spatial...) with up to 3 spatial axes, got {x.shape}")
+    return _arguments.activation(x, name, x.ndim)
+
+
+def _eps(eps):
+    eps = float(eps)
+    if not (eps >= 0 and math.isfinite(eps)):
+        raise ValueError(f"eps must be finite and at least 0, got {eps}")
+    return eps
+
+
+def _statistic(value, name, channels):
+    value = np.asarray(value)
+    if value.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must be an array of real numbers, got {value.dtype}")
+    if value.shape != (channels,):
+        raise ValueError(f"{name} must have shape {(channels,)}, got {value.shape}")
+    return np.ascontiguousarray(value, dtype=np.float64)
+
+
+def batch_norm_forward(x, weight=None, bias=None, eps=1e-5):
+    """Normalise every channel by the batch's own mean and variance.
+
+    y = (x - mean) * rstd * weight + bias with rstd = 1 / sqrt(var + eps) and the biased variance.
+
+    Parameters
+    ----------
+    x : ndarray (N, C) or (N, C, spatial...), float32 or float64
+    weight, bias : ndarray (C,) or None (ones, zeros)
+    eps : float
+
+    Returns
+    -------
+    y : ndarray like `x`, in the memory order of `x`
+    mean, rstd : ndarray (C,), in the dtype of `x`; computed in double
+
+    Raises
+    ------
+    ValueError
+        For other shapes, or if a channel has fewer than two values.
+    TypeError
+        For other dtypes.
+
+    Notes
+    -----
+    Ioffe and Szegedy, "Batch Normalization", ICML 2015, algorithm 1. A constant channel gives exactly `bias`.
+    """
+    x, channels_last = _batch(x)
+    channels = x.shape[1]
+    weight = _arguments.parameter(weight, "weight", (channels,), x.dtype)
+    bias = _arguments.parameter(bias, "bias", (channels,), x.dtype)
+    check_count(x.shape, "batch_norm_forward")
+    y, mean, _, rstd = _norm.forward(x, channels_last, weight, bias, _eps(eps))
+    return y, mean.astype(x.dtype), rstd.astype(x.dtype)
+
+
+def check_count(shape, what):
+    """ValueError unless a channel of an array of `shape` has two values or more."""
+    if shape[0] * math.prod(shape[2:]) < 2:
+        raise ValueError(f"{what}: expected more than one value per channel, got input shape {tuple(shape)}")
+
+
+def batch_norm_backward(dy, x, mean, rstd, weight=None):
+    """Gradients of `batch_norm_forward`.
+
+    With M values a channel, xh = (x - mean) * rstd:
+    dx = weight * rstd / M * (M dy - sum(dy) - xh * sum(dy * xh)), dweight = sum(dy * xh), dbias = sum(dy).
+
+    Parameters
+    ----------
+    dy, x : ndarray (N, C) or (N, C, spatial...)
+    mean, rstd : ndarray (C,), as returned by `batch_norm_forward`, in any float dtype; a mean that was rounded to
+        float32 is refined on the way
+    weight : ndarray (C,) or None
+
+    Returns
+    -------
+    dx : ndarray like `x`, in the memory order of `x`
+    dweight, dbias : ndarray (C,)
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `batch_norm_forward`; nothing is written before everything is checked.
+    """
+    x, channels_last = _batch(x)
+    channels = x.shape[1]
+    dy = _arguments.like(dy, "dy", x.shape, channels_last, x.dtype)
+    weight = _arguments.parameter(weight, "weight", (channels,), x.dtype)
+    mean, rstd = _statistic(mean, "mean", channels), _statistic(rstd, "rstd", channels)
+    check_count(x.shape, "batch_norm_backward")
+    dweight, dbias = np.zeros(channels, x.dtype), np.zeros(channels, x.dtype)
+    dx = _norm.backward(dy, x, channels_last, mean, rstd, weight, dweight, dbias)
+    return dx, dweight, dbias
+
+
+def batch_norm_inference(x, running_mean, running_var, weight=None, bias=None, eps=1e-5):
+    """Normalise every channel by given statistics.
+
+    y = (x - running_mean) / sqrt(running_var + eps) * weight + bias
+
+    Parameters
+    ----------
+    x : ndarray (N, C) or (N, C, spatial...), float32 or float64
+    running_mean, running_var : ndarray (C,)
+    weight, bias : ndarray (C,) or None (ones, zeros)
+    eps : float
+
+    Returns
+    -------
+    y : ndarray like `x`, in the memory order of `x`
+
+    Raises
+    ------
+    ValueError, TypeError
+        For other shapes or dtypes.
+    """
+    x, channels_last = _batch(x)
+    channels = x.shape[1]
+    weight = _arguments.parameter(weight, "weight", (channels,), x.dtype)
+    bias = _arguments.parameter(bias, "bias", (channels,), x.dtype)
+    mean = _statistic(running_mean, "running_mean", channels)
+    var = _statistic(running_var, "running_var", channels)
+    return _norm.inference(x, channels_last, mean, var, weight, bias, _eps(eps))

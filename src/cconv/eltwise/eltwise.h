@@ -1,0 +1,45 @@
+/* eltwise/eltwise.h -- maps over n contiguous values, whatever their memory order. Outputs may be inputs. */
+#ifndef CC_ELTWISE_H
+#define CC_ELTWISE_H
+
+#include "../context.h"
+
+typedef enum cc_activation {
+    CC_RELU = 0,
+    CC_LEAKY_RELU,  /* alpha: slope below 0 */
+    CC_SIGMOID,
+    CC_TANH,
+    CC_SCALED_TANH, /* 1.7159 tanh(2x/3) */
+    CC_ELU,         /* alpha (e^x - 1) below 0 */
+    CC_GELU,        /* x Phi(x) */
+    CC_GELU_TANH,   /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+    CC_SILU,        /* x / (1 + e^-x) */
+    CC_SOFTPLUS,    /* log(1 + e^(alpha x)) / alpha, and x where alpha x > beta */
+    CC_ACTIVATIONS
+} cc_activation;
+
+cc_status cc_activation_forward(const cc_context *context, cc_activation kind, double alpha, double beta,
+                                cc_dtype dtype, int64_t n, const void *x, void *y);
+
+/* dx = dy * f'(x). ReLU takes y for x as well. */
+cc_status cc_activation_backward(const cc_context *context, cc_activation kind, double alpha, double beta,
+                                 cc_dtype dtype, int64_t n, const void *dy, const void *x, void *dx);
+
+/* y = a + b */
+cc_status cc_eltwise_add(const cc_context *context, cc_dtype dtype, int64_t n, const void *a, const void *b, void *y);
+
+/* Dropout of x (N, C, spatial) in `layout`: y = x / (1 - p) where kept, else 0. Which elements are kept (or with
+ * `per_channel` which planes) is a hash of seed, call and the index in channels-first order, so neither threads
+ * nor memory order change it. Its backward is the same function of dy. 0 <= p <= 1. */
+typedef struct cc_dropout {
+    int64_t n, c, spatial;
+    cc_dtype dtype;
+    cc_layout layout;
+    double p;
+    uint64_t seed, call;
+    bool per_channel;
+} cc_dropout;
+
+cc_status cc_dropout_apply(const cc_context *context, const cc_dropout *dropout, const void *x, void *y);
+
+#endif

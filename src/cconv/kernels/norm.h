@@ -1,0 +1,27 @@
+/* kernels/norm.h -- batch norm over rows of `width` values, one statistic a column. Slots are indexed by cc_dtype.
+ *
+ * Sums are added to, in double. `mask` may be NULL; else dy counts only where mask > 0.
+ */
+#ifndef CC_KERNELS_NORM_H
+#define CC_KERNELS_NORM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct cc_norm_kernels {
+    /* sum[j] += SUM x[r,j] - shift[j], square[j] += SUM (x[r,j] - shift[j])^2. Exact where x is constant. */
+    void (*moments[2])(const void *x, int64_t rows, int64_t width, const double *shift, double *sum,
+                       double *square);
+    /* y = (x - center) * scale + offset, then max(y, 0) with relu. All three of the array's type. */
+    void (*apply[2])(const void *x, int64_t rows, int64_t width, const void *center, const void *scale,
+                     const void *offset, bool relu, void *y);
+    /* sum_x += SUM x - center, sum_dy += SUM dy, dot += SUM dy * (x - center) */
+    void (*dots[2])(const void *dy, const void *x, const void *mask, int64_t rows, int64_t width,
+                    const void *center, double *sum_x, double *sum_dy, double *dot);
+    /* dx = dy * scale + (x - center) * slope + offset */
+    void (*apply_backward[2])(const void *dy, const void *x, const void *mask, int64_t rows, int64_t width,
+                              const void *center, const void *scale, const void *slope, const void *offset,
+                              void *dx);
+} cc_norm_kernels;
+
+#endif
