@@ -1,5 +1,10 @@
 """The kernels on NumPy arrays: float32 and float64 in, the same out, torch's argument names and defaults."""
 
 # ruff: noqa: F403
+from cconv.functional.activation import *
 from cconv.functional.conv import *
+from cconv.functional.dropout import *
 from cconv.functional.im2col import *
+from cconv.functional.linear import *
+from cconv.functional.loss import *
+from cconv.functional.norm import *

@@ -68,3 +68,10 @@ def linear_backward(dy, x, weight):
     dweight, dbias = np.zeros_like(weight), np.zeros(weight.shape[0], weight.dtype)
     load_blas()
     return _linear.backward(dy, x, weight, dweight, dbias), dweight, dbias
+
+
+def linear_backward_into(dy, x, weight, dweight, dbias, need_dx=True):
+    """dx (or None) for layers; adds into `dweight` and `dbias`."""
+    dy = _arguments.like(dy, "dy", (*x.shape[:-1], weight.shape[0]), False, x.dtype)
+    load_blas()
+    return _linear.backward(dy, np.ascontiguousarray(x), weight, dweight, dbias, need_dx)

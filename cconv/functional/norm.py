@@ -137,3 +137,30 @@ def batch_norm_inference(x, running_mean, running_var, weight=None, bias=None, e
     mean = _statistic(running_mean, "running_mean", channels)
     var = _statistic(running_var, "running_var", channels)
     return _norm.inference(x, channels_last, mean, var, weight, bias, _eps(eps))
+
+
+def normalize(x, weight, bias, eps, relu=False):
+    """(x as the kernels take it, y, mean, var, rstd) for layers: statistics in float64, ReLU fused when asked."""
+    x, channels_last = _batch(x)
+    channels = (x.shape[1],)
+    weight = _arguments.parameter(weight, "weight", channels, x.dtype)
+    bias = _arguments.parameter(bias, "bias", channels, x.dtype)
+    return x, *_norm.forward(x, channels_last, weight, bias, eps, relu)
+
+
+def normalize_fixed(x, mean, var, weight, bias, eps, relu=False):
+    """(x as the kernels take it, y) for layers, by given statistics."""
+    x, channels_last = _batch(x)
+    channels = x.shape[1]
+    weight = _arguments.parameter(weight, "weight", (channels,), x.dtype)
+    bias = _arguments.parameter(bias, "bias", (channels,), x.dtype)
+    mean, var = _statistic(mean, "running_mean", channels), _statistic(var, "running_var", channels)
+    return x, _norm.inference(x, channels_last, mean, var, weight, bias, eps, relu)
+
+
+def normalize_backward(dy, x, mean, rstd, weight, dweight, dbias, y=None, fixed=False):
+    """dx for layers; adds into `dweight` and `dbias`. `y` is the output where ReLU was fused; with `fixed` the
+    statistics are constants."""
+    channels_last = not x.flags.c_contiguous
+    dy = _arguments.like(dy, "dy", x.shape, channels_last, x.dtype)
+    return _norm.backward(dy, x, channels_last, mean, rstd, weight, dweight, dbias, y, fixed)

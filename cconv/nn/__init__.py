@@ -2,11 +2,15 @@
 
 # ruff: noqa: F401
 from cconv.nn import init
+from cconv.nn.activation import ELU, GELU, Identity, LeakyReLU, LogSoftmax, ReLU, ScaledTanh, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from cconv.nn.base import Buffer, Layer, Parameter, gather
 from cconv.nn.combine import Concat, Sequential, Sum
 from cconv.nn.conv_table import ConvTable2d
 from cconv.nn.describe import build, describe
+from cconv.nn.dropout import Dropout, Dropout2d
+from cconv.nn.linear import Linear
+from cconv.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
+from cconv.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from cconv.nn.rbf import RBF
-from cconv.nn.scaled_tanh import ScaledTanh
 from cconv.nn.shape import Flatten, Reshape
 from cconv.nn.subsampling import Subsampling

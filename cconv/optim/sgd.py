@@ -1,0 +1,41 @@
+"""Stochastic gradient descent."""
+
+from cconv import _optim
+from cconv.optim.base import Optimizer, nonnegative
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum, in torch's form.
+
+    g = grad + weight_decay * w;  v = momentum * v + (1 - dampening) * g (v = g in the first step);
+    w -= lr * v, with `nesterov` w -= lr * (g + momentum * v).
+
+    Parameters
+    ----------
+    lr, momentum, weight_decay, dampening : float
+    nesterov : bool (Sutskever et al. 2013); needs momentum and no dampening
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
+    """
+
+    slots = ("momentum_buffer",)
+    options = ("lr", "momentum", "weight_decay", "nesterov", "dampening")
+
+    def __init__(self, lr=0.01, momentum=0.0, weight_decay=0.0, nesterov=False, dampening=0.0):
+        super().__init__(lr)
+        self.momentum = nonnegative(momentum, "momentum")
+        self.weight_decay = nonnegative(weight_decay, "weight_decay")
+        self.dampening = float(dampening)
+        self.nesterov = bool(nesterov)
+        if self.nesterov and (self.momentum == 0 or self.dampening != 0):
+            raise ValueError("nesterov needs momentum > 0 and dampening 0")
+
+    def _step(self, zero_grad):
+        velocity = self.state["momentum_buffer"] if self.momentum else None
+        keep = 1.0 if self.steps == 1 else 1.0 - self.dampening
+        _optim.sgd(
+            self.data, self.grad, velocity, self.lr, self.momentum, keep, self.weight_decay, self.nesterov, zero_grad
+        )
