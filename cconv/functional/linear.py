@@ -72,6 +72,6 @@ def linear_backward(dy, x, weight):
 
 def linear_backward_into(dy, x, weight, dweight, dbias, need_dx=True):
     """dx (or None) for layers; adds into `dweight` and `dbias`."""
-    dy = _arguments.like(dy, "dy", (*x.shape[:-1], weight.shape[0]), False, x.dtype)
+    dy = _arguments.like(dy, "dy", (*x.shape[:-1], weight.shape[0]), False, weight.dtype)
     load_blas()
-    return _linear.backward(dy, np.ascontiguousarray(x), weight, dweight, dbias, need_dx)
+    return _linear.backward(dy, np.ascontiguousarray(x, weight.dtype), weight, dweight, dbias, need_dx)

@@ -88,7 +88,7 @@ class Optimizer:
         for name, array in self.state.items():
             array[...] = state[name]
         for name in self.options:
-            setattr(self, name, state[name])
+            setattr(self, name, type(getattr(self, name))(state[name]))
         self.steps = int(state["steps"])
 
     def __repr__(self):
