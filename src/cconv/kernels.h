@@ -12,6 +12,7 @@
 #include "kernels/lanes.h"
 #include "kernels/norm.h"
 #include "kernels/optim.h"
+#include "kernels/winograd.h"
 
 typedef struct cc_kernels {
     const char *name; /* "generic", "avx2", ... */
@@ -21,6 +22,7 @@ typedef struct cc_kernels {
     cc_lanes_kernels lanes_chain;
     cc_norm_kernels norm;
     cc_optim_kernels optim;
+    cc_winograd_kernels winograd;
 } cc_kernels;
 
 extern const cc_kernels cc_kernels_generic;
