@@ -1,0 +1,250 @@
+/* conv/winograd.c -- 3x3 convolution of channels-last float32 images by Winograd's F(4x4, 3x3): a quarter
+ * of the multiplications (kernels/winograd.h).
+ *
+ * forward, and backward_data with the kernels turned and channels exchanged:
+ *
+ *     for a block of tiles:  V = transform(x)                                36 x (tiles x depth)
+ *       for a block of output channels:  M[xi] = V[xi] U[xi]                 36 x (tiles x width)
+ *                                        y = transform(M)
+ *
+ * Values that leave the range of float on the way, or Inf and NaN in the data, cannot hide: whatever a
+ * pixel or weight reaches in direct convolution it reaches here, too, and makes it Inf or NaN. So the
+ * outputs' magnitudes tell when to compute everything again by an algorithm that has no transforms.
+ */
+#include <float.h>
+#include <math.h>
+
+#include "algo.h"
+#include "winograd.h"
+
+/* Tiles of a block: V, M and U of 64 channels fit into a second-level cache together. */
+#define BLOCK_TILES 24
+/* Channels that stand together in V: a cache line. */
+#define SLICE CC_WINOGRAD_SLICE
+
+typedef struct job {
+    const cc_kernels *kernels;
+    cc_winograd_grid from, to; /* the images convolved, and the result's */
+    int64_t tiles, blocks;
+    cc_winograd_columns columns;
+    const float *x, *w, *bias, *residual;
+    float *y;
+    bool turned, relu;
+    int64_t row; /* weights of an output channel */
+    cc_winograd_planes u;
+    const int64_t *offset;     /* of the slices of a block of V */
+    float *scratch;            /* V and M of each part */
+    int64_t v_plane, m_plane;
+    float magnitude[CC_MAX_THREADS]; /* of each part's outputs */
+} job;
+
+cc_winograd_columns cc_winograd_cut(const cc_kernels *kernels, int64_t channels)
+{
+    const int64_t vectors = cc_ceil_div(channels, kernels->lanes);
+    const int64_t count = cc_ceil_div(vectors, kernels->gemm.max_vectors);
+    const int64_t width = cc_ceil_div(vectors, count) * kernels->lanes;
+    return (cc_winograd_columns){channels, width, cc_ceil_div(channels, width)};
+}
+
+int64_t cc_winograd_vectors(const cc_kernels *kernels, const cc_winograd_columns *columns, int64_t block)
+{
+    return cc_ceil_div(cc_winograd_channels(columns, block), kernels->lanes);
+}
+
+bool cc_winograd_sound(const float *magnitude, int parts)
+{
+    float largest = 0;
+    for (int p = 0; p < parts; p++) {
+        if (!(magnitude[p] <= FLT_MAX))
+            return false;
+        largest = fmaxf(largest, magnitude[p]);
+    }
+    return largest == 0 || largest >= CC_WINOGRAD_SMALLEST;
+}
+
+void cc_winograd_note(float *magnitude, float value)
+{
+    if (!(value <= *magnitude)) /* NaN, too */
+        *magnitude = value <= FLT_MAX ? value : INFINITY;
+}
+
+/* Items: slices of the depth, of each block of columns. */
+static void weight_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    const job *j = argument;
+    const int64_t slices = cc_ceil_div(j->from.channels, SLICE);
+    (void)part;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t k = i % slices * SLICE, block = i / slices, c = block * j->columns.width;
+        const int64_t depth = cc_min(SLICE, j->from.channels - k);
+        const int64_t channels = cc_winograd_channels(&j->columns, block);
+        cc_winograd_planes u = j->u;
+        u.data += block * u.block + k * u.width;
+        if (j->turned)
+            j->kernels->winograd.weight_turned(j->w + k * j->row + c * 9, j->row, depth, channels, &u);
+        else
+            j->kernels->winograd.weight(j->w + c * j->row + k * 9, j->row, depth, channels, &u);
+    }
+}
+
+/* M (tiles x a block of columns) = V (tiles x depth) * U, for each place. */
+static void multiply(const job *j, const cc_winograd_planes *v, int64_t tiles, int64_t block,
+                     const cc_winograd_planes *m)
+{
+    const int64_t vectors = cc_winograd_vectors(j->kernels, &j->columns, block);
+    const cc_gemm_tile *tile = j->kernels->gemm.tile[vectors];
+    const int64_t strips = cc_ceil_div(tiles, j->kernels->gemm.max_rows[vectors]);
+    const int64_t depth = j->from.channels, slices = depth / SLICE, rest = depth % SLICE;
+    for (int64_t xi = 0; xi < CC_WINOGRAD_PLACES; xi++) {
+        const float *u = j->u.data + xi * j->u.plane + block * j->u.block;
+        for (int64_t s = 0; s < strips; s++) {
+            const int64_t t = tiles * s / strips, rows = tiles * (s + 1) / strips - t;
+            const float *a = v->data + xi * v->plane + t * SLICE;
+            float *c = m->data + xi * m->plane + t * m->width;
+            if (slices > 0)
+                tile[rows](slices, j->offset, SLICE, a, SLICE, 1, u, j->u.width, c, m->width, false);
+            if (rest > 0)
+                tile[rows](1, NULL, rest, a + slices * v->block, SLICE, 1, u + slices * SLICE * j->u.width,
+                           j->u.width, c, m->width, slices > 0);
+        }
+    }
+}
+
+/* Items: blocks of tiles. */
+static void tile_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    job *j = argument;
+    const cc_winograd_kernels *kernels = &j->kernels->winograd;
+    float *scratch = j->scratch + part * CC_WINOGRAD_PLACES * (j->v_plane + j->m_plane);
+    const cc_winograd_planes v = {scratch, j->v_plane, SLICE, BLOCK_TILES * SLICE};
+    const cc_winograd_planes m = {scratch + CC_WINOGRAD_PLACES * j->v_plane, j->m_plane, j->columns.width, 0};
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t first = j->tiles * i / j->blocks, tiles = j->tiles * (i + 1) / j->blocks - first;
+        kernels->input(&j->from, j->x, j->from.channels, first, tiles, &v);
+        for (int64_t block = 0; block < j->columns.blocks; block++) {
+            const int64_t c = block * j->columns.width;
+            multiply(j, &v, tiles, block, &m);
+            cc_winograd_note(&j->magnitude[part],
+                             kernels->output(&j->to, &m, cc_winograd_channels(&j->columns, block), first, tiles,
+                                             j->bias != NULL ? j->bias + c : NULL,
+                                             j->residual != NULL ? j->residual + c : NULL, j->relu, j->y + c));
+        }
+    }
+}
+
+/* `sound` tells whether y is what direct convolution would give. */
+static cc_status convolve(const cc_context *context, job *j, int64_t images, bool *sound)
+{
+    const int64_t depth = j->from.channels, slices = cc_ceil_div(depth, SLICE);
+    j->kernels = context->kernels;
+    j->to.rows = j->from.rows = cc_ceil_div(j->to.height, CC_WINOGRAD_TILE);
+    j->to.columns = j->from.columns = cc_ceil_div(j->to.width, CC_WINOGRAD_TILE);
+    j->tiles = images * j->to.rows * j->to.columns;
+    j->blocks = cc_ceil_div(j->tiles, BLOCK_TILES);
+    j->columns = cc_winograd_cut(context->kernels, j->to.channels);
+
+    /* One line more keeps the planes off each other's cache sets. */
+    const int64_t u_block = depth * j->columns.width, u_plane = u_block * j->columns.blocks + 16;
+    j->v_plane = slices * SLICE * BLOCK_TILES + 16;
+    j->m_plane = BLOCK_TILES * j->columns.width + 16;
+    const int parts = cc_parts(context->pool, j->blocks, 1);
+    const int64_t floats = CC_WINOGRAD_PLACES * (u_plane + parts * (j->v_plane + j->m_plane));
+    float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float) + (size_t)slices * sizeof(int64_t));
+    if (memory == NULL)
+        return CC_ERR_MEMORY;
+    j->u = (cc_winograd_planes){memory, u_plane, j->columns.width, u_block};
+    j->scratch = memory + CC_WINOGRAD_PLACES * u_plane;
+    int64_t *offset = (int64_t *)(void *)(memory + floats);
+    for (int64_t s = 0; s < slices; s++)
+        offset[s] = s * BLOCK_TILES * SLICE;
+    j->offset = offset;
+    for (int p = 0; p < parts; p++)
+        j->magnitude[p] = 0;
+
+    const int64_t items = slices * j->columns.blocks;
+    cc_parallel_for(context->pool, cc_parts(context->pool, items, 4), items, weight_task, j);
+    cc_parallel_for(context->pool, parts, j->blocks, tile_task, j);
+    *sound = cc_winograd_sound(j->magnitude, parts);
+    cc_arena_free(context->arena, memory);
+    return CC_OK;
+}
+
+/* The two memory orders are one where there is a single channel or a single pixel. */
+static bool is_channels_last(cc_layout layout, int64_t channels, const int64_t spatial[CC_AXES])
+{
+    return layout == CC_CHANNELS_LAST || channels == 1 || cc_volume(spatial) == 1;
+}
+
+static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pass)
+{
+    const cc_window *w = &conv->window;
+    (void)context;
+    (void)pass;
+    if (conv->dtype != CC_F32 || conv->groups != 1 || !is_channels_last(conv->x_layout, conv->ic, w->input) ||
+        !is_channels_last(conv->y_layout, conv->oc, w->output) || w->input[0] != 1 || w->kernel[0] != 1 || w->output[0] != 1 ||
+        w->pad_before[0] != 0)
+        return false;
+    for (int a = 1; a < CC_AXES; a++)
+        if (w->kernel[a] != 3 || w->stride[a] != 1 || w->dilation[a] != 1 || w->pad_before[a] > 2 ||
+            w->pad_after[a] > 2)
+            return false;
+    return true;
+}
+
+/* The most preferred algorithm without transforms. */
+static const cc_conv_algo *exact_algo(const cc_context *context, const cc_conv *conv, cc_pass pass)
+{
+    for (int i = 0; i < cc_conv_algo_count() - 1; i++) {
+        const cc_conv_algo *algo = cc_conv_algo_get(i);
+        if (algo != &cc_conv_winograd && !algo->needs_blas && algo->supports(context, conv, pass))
+            return algo;
+    }
+    return &cc_conv_reference;
+}
+
+static cc_status forward(const cc_context *context, const cc_conv *conv, const void *x, const void *w, const void *b,
+                         const cc_epilogue *epilogue, void *y)
+{
+    const cc_window *window = &conv->window;
+    job j = {
+        .from = {.height = window->input[1], .width = window->input[2], .channels = conv->ic,
+                 .top = window->pad_before[1], .left = window->pad_before[2]},
+        .to = {.height = window->output[1], .width = window->output[2], .channels = conv->oc},
+        .x = x, .w = w, .bias = b, .y = y, .row = conv->ic * 9,
+        .residual = epilogue != NULL ? epilogue->residual : NULL,
+        .relu = epilogue != NULL && epilogue->relu,
+    };
+    bool sound;
+    CC_TRY(convolve(context, &j, conv->n, &sound));
+    return sound ? CC_OK : exact_algo(context, conv, CC_FORWARD)->forward(context, conv, x, w, b, epilogue, y);
+}
+
+static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w, void *dx)
+{
+    const cc_window *window = &conv->window;
+    job j = {
+        .from = {.height = window->output[1], .width = window->output[2], .channels = conv->oc,
+                 .top = 2 - window->pad_before[1], .left = 2 - window->pad_before[2]},
+        .to = {.height = window->input[1], .width = window->input[2], .channels = conv->ic},
+        .x = dy, .w = w, .y = dx, .turned = true, .row = conv->ic * 9,
+    };
+    bool sound;
+    CC_TRY(convolve(context, &j, conv->n, &sound));
+    return sound ? CC_OK : exact_algo(context, conv, CC_BACKWARD_DATA)->backward_data(context, conv, dy, w, dx);
+}
+
+static cc_status backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
+                                 void *dw)
+{
+    bool sound;
+    CC_TRY(cc_winograd_backward_weight(context, conv, x, dy, dw, &sound));
+    return sound ? CC_OK : exact_algo(context, conv, CC_BACKWARD_WEIGHT)->backward_weight(context, conv, x, dy, dw);
+}
+
+const cc_conv_algo cc_conv_winograd = {
+    .name = "winograd",
+    .supports = supports,
+    .forward = forward,
+    .backward_data = backward_data,
+    .backward_weight = backward_weight,
+};
