@@ -88,6 +88,7 @@ CASES = {
     ],
     "BatchNorm3d": [(lambda: nn.BatchNorm3d(2), (2, 2, 3, 4, 3))],
     "Dropout": [(lambda: nn.Dropout(0.4), (3, 4, 5))],
+    "Dropout2d": [(lambda: nn.Dropout2d(0.4), (3, 4, 5, 2))],
     "Softmax": [(lambda: nn.Softmax(1), (3, 5))],
     "LogSoftmax": [(lambda: nn.LogSoftmax(1), (3, 5))],
 }

@@ -81,6 +81,8 @@ class _Description:
             return value.item()
         if isinstance(value, np.random.Generator):
             return None
+        if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+            return np.dtype(value).name
         if isinstance(value, np.ndarray):
             return value.tolist()
         if isinstance(value, (tuple, list)):
