@@ -24,13 +24,13 @@ class Progress(Callback):
         self.bars = verbose == 1 and (_in_notebook() or _redraws(self.file))
         self._bar = None
         self._epochs = self._samples = self._batch_size = 0
-        self._began = self._shown = 0.0
+        self._began = self._shown = self._trained = 0.0
 
     def on_train_begin(self, logs=None):
         self._epochs, self._samples, self._batch_size = logs["epochs"], logs["samples"], logs["batch_size"]
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._began = self._shown = time.perf_counter()
+        self._began = self._shown = self._trained = time.perf_counter()
         self._title = f"epoch {epoch + 1:{len(str(self._epochs))}}/{self._epochs}"
         if self.bars:
             from tqdm.auto import tqdm
@@ -41,15 +41,16 @@ class Progress(Callback):
             )  # fmt: skip
 
     def on_train_batch_end(self, batch, logs=None):
-        if self._bar is None or time.perf_counter() - self._shown < _REFRESH:
+        self._trained = time.perf_counter()
+        if self._bar is None or self._trained - self._shown < _REFRESH:
             return
-        self._shown = time.perf_counter()
+        self._shown = self._trained
         self._advance((batch + 1) * self._batch_size, logs)
 
     def on_epoch_end(self, epoch, logs=None):
         if self._bar is None:
             seconds = time.perf_counter() - self._began
-            rate = self._samples / seconds if seconds > 0 else 0
+            rate = self._samples / max(self._trained - self._began, 1e-9)
             print(f"{self._title}  {_words(logs)}  {seconds:.1f} s  {rate:,.0f} images/s", file=self.file, flush=True)
             return
         self._advance(self._samples, logs)
