@@ -112,7 +112,7 @@ def save_model(model, path):
         "input_shape": None if model.input_shape is None else list(model.input_shape),
         "place": model.place(),
         "notes": model.notes,
-        "rng": {f"{layer}/{name}": rng.bit_generator.state for layer, name, rng in _generators(model.net)},
+        "random": {name: list(layer.random_state()) for name, layer in _random_layers(model.net)},
     }
     optimizer = {
         "type": type(model.optimizer).__name__,
@@ -148,9 +148,9 @@ def load_model(cls, path, net=None, optimizer=None):
         )
         arrays = {k.removeprefix(_OPTIMIZER): v for k, v in tensors.items() if k.startswith(_OPTIMIZER)}
         model.optimizer.load_state_dict(facts["state"] | arrays)
-        for layer, name, rng in _generators(net):
-            if f"{layer}/{name}" in training["rng"]:
-                rng.bit_generator.state = training["rng"][f"{layer}/{name}"]
+        for name, layer in _random_layers(net):
+            if name in training["random"]:
+                layer.set_random_state(training["random"][name])
         shape = training["input_shape"]
         model.restore(training["epoch"], None if shape is None else tuple(shape), training["place"], training["notes"])
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
@@ -166,11 +166,9 @@ def _architecture(net):
         return None
 
 
-def _generators(net):
-    for prefix, layer in net.named_layers():
-        for name, value in vars(layer).items():
-            if isinstance(value, np.random.Generator):
-                yield prefix, name, value
+def _random_layers(net):
+    """(name, layer) of the layers that draw random numbers, such as Dropout."""
+    return [(name, layer) for name, layer in net.named_layers() if hasattr(layer, "random_state")]
 
 
 def _arguments(optimizer):

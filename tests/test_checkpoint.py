@@ -241,6 +241,22 @@ def test_a_run_that_continues_is_the_unbroken_run_to_the_bit(tmp_path, stop):
     assert rest["loss"] == expected["loss"][-len(rest["loss"]) :]
 
 
+def test_dropout_and_adam_continue_to_the_bit(tmp_path):
+    (x, y), _ = small_model.small_data()
+
+    def make():
+        net = nn.Sequential(nn.Dropout(0.3, rng=1), *small_model.small_net())
+        return cconv.Model(net, optimizer=cconv.optim.Adam(0.01))
+
+    straight, first = make(), make()
+    straight.fit(x, y, epochs=4, verbose=0)
+    first.fit(x, y, epochs=2, verbose=0)
+    first.save(tmp_path / "m")
+    second = cconv.Model.load(tmp_path / "m")
+    second.fit(x, y, epochs=4, verbose=0, resume=True)
+    assert small_model.weights(second) == small_model.weights(straight)
+
+
 def test_weights_of_others_load_through_load_state_dict(trained, tmp_path):
     from safetensors.numpy import save_file
 
