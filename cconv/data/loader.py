@@ -124,7 +124,7 @@ def seed_of(rng):
         For anything else, and for negative numbers.
     """
     if rng is None:
-        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(2))
     if isinstance(rng, np.random.Generator):
-        return int(rng.integers(2**63))
+        return int(rng.integers(2**62))
     return whole(rng, "rng", 0)

@@ -25,7 +25,7 @@ class Dropout(Layer):
         if not 0 <= p <= 1:
             raise ValueError(f"p must be in 0 .. 1, got {p}")
         self.p = p
-        self.seed = int(np.random.default_rng(rng).integers(2**63))
+        self.seed = int(np.random.default_rng(rng).integers(2**62))
         self.calls = 0
 
     def random_state(self):
