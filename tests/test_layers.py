@@ -98,6 +98,30 @@ ACTIVATIONS = (
 )  # fmt: skip
 CASES |= {name: [(lambda name=name: getattr(nn, name)(), (2, 3, 4, 5))] for name in ACTIVATIONS}
 
+
+
+class Unpool(nn.Layer):
+    """An unpooling layer with its indices, the same for each sample."""
+
+    def __init__(self, layer, shape, rng):
+        self.layer = layer
+        places = int(np.prod(layer.output_shape(shape)[2:]))
+        indices = [rng.permutation(places)[: np.prod(shape[2:])] for _ in range(shape[1])]
+        self.indices = np.array(indices).reshape(1, *shape[1:])
+
+    def forward(self, x, train):
+        return self.layer.forward(x, train, np.broadcast_to(self.indices, (len(x), *self.indices.shape[1:])))
+
+    def output_shape(self, input_shape):
+        return self.layer.output_shape(input_shape)
+
+
+UNPOOLS = {
+    "MaxUnpool1d": (lambda: nn.MaxUnpool1d(3, 2), (2, 3, 4)),
+    "MaxUnpool2d": (lambda: nn.MaxUnpool2d(2), (2, 3, 2, 3)),
+    "MaxUnpool3d": (lambda: nn.MaxUnpool3d(2), (2, 2, 2, 1, 2)),
+}
+
 CONFIGURATIONS = [
     pytest.param(make, shape, id=f"{name}-{i}")
     for name, cases in CASES.items()
@@ -107,7 +131,7 @@ CONFIGURATIONS = [
 
 
 def test_every_layer_has_a_case():
-    assert set(layer_types()) - {"Layer"} <= set(CASES)
+    assert set(layer_types()) - {"Layer"} <= set(CASES | UNPOOLS)
 
 
 @pytest.mark.parametrize(("make", "shape"), CONFIGURATIONS)
@@ -119,6 +143,13 @@ def test_gradients(make, shape, train):
 @pytest.mark.parametrize(("make", "shape"), CONFIGURATIONS)
 def test_contract(make, shape):
     check_layer(make, shape)
+
+
+@pytest.mark.parametrize("name", UNPOOLS)
+def test_unpooling(name):
+    make, shape = UNPOOLS[name]
+    check_gradients(Unpool(make(), shape, np.random.default_rng(0)), separated(shape, np.random.default_rng(1)))
+    check_layer(lambda: Unpool(make(), shape, np.random.default_rng(0)), shape, describable=False)
 
 
 @pytest.mark.parametrize("variant", ["modern", "1998", "d2l"])
