@@ -25,6 +25,7 @@ typedef struct cc_conv_algo {
 
 extern const cc_conv_algo cc_conv_direct;
 extern const cc_conv_algo cc_conv_winograd;
+extern const cc_conv_algo cc_conv_im2col;
 extern const cc_conv_algo cc_conv_reference;
 
 /* NULL for an index that is not in the list. */

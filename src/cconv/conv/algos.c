@@ -4,6 +4,7 @@
 static const cc_conv_algo *const algos[] = {
     &cc_conv_direct,
     &cc_conv_winograd,
+    &cc_conv_im2col,
     &cc_conv_reference,
 };
 
