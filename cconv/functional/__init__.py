@@ -3,6 +3,7 @@
 # ruff: noqa: F403
 from cconv.functional.activation import *
 from cconv.functional.conv import *
+from cconv.functional.conv_transpose import *
 from cconv.functional.dropout import *
 from cconv.functional.im2col import *
 from cconv.functional.linear import *

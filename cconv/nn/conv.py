@@ -1,0 +1,261 @@
+"""Convolution layers."""
+
+import math
+
+import numpy as np
+
+from cconv import _conv
+from cconv.functional._arguments import activation, floats, like, output_sizes, paddings, spatial, whole
+from cconv.functional.conv import ALGORITHM_NAMES, prepare
+from cconv.functional.conv_transpose import Transposed, transpose_output_size
+from cconv.nn import init
+from cconv.nn.base import Layer, Parameter
+
+# Geometries a layer remembers; a network sees one or two input shapes at a time.
+REMEMBERED = 8
+
+
+class _Conv(Layer):
+    """What the layers share: arguments, parameters, remembered geometries."""
+
+    rank = 2
+
+    def _setup(self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode, algo):
+        if padding_mode != "zeros":
+            raise ValueError(f"padding_mode must be 'zeros', got {padding_mode!r}")
+        if not isinstance(algo, str) or algo not in ALGORITHM_NAMES:
+            raise ValueError(f"algo must be one of {', '.join(ALGORITHM_NAMES)}, got {algo!r}")
+        self.in_channels = whole(in_channels, "in_channels", 0)
+        self.out_channels = whole(out_channels, "out_channels", 0)
+        self.kernel_size = spatial(kernel_size, self.rank, "kernel_size")
+        self.stride = spatial(stride, self.rank, "stride")
+        self.dilation = spatial(dilation, self.rank, "dilation")
+        self.groups = whole(groups, "groups", 1)
+        self.padding = padding
+        self.algo = algo
+        for name in ("in_channels", "out_channels"):
+            if getattr(self, name) % self.groups != 0:
+                raise ValueError(f"groups={self.groups} does not divide {name}={getattr(self, name)}")
+        # For its errors alone: the sizes that named paddings depend on come with the input.
+        paddings(padding, self.rank, (0,) * self.rank, self.kernel_size, self.stride, self.dilation)
+        self._geometries = {}
+
+    def _parameters(self, weight_shape, bias, rng, dtype):
+        dtype = np.dtype(dtype)
+        if dtype not in (np.float32, np.float64):
+            raise TypeError(f"dtype must be float32 or float64, got {dtype}")
+        self.weight = Parameter(np.empty(weight_shape, dtype))
+        self.bias = Parameter(np.empty(self.out_channels, dtype)) if bias else None
+        init.torch_default(self.weight, self.bias, rng)
+
+    def _prepared(self, x):
+        """x in one of the kernels' memory orders, and the geometry for it."""
+        order = _conv.memory_order(x)
+        if order < 0 or not x.flags.aligned or not x.dtype.isnative:
+            x, order = activation(x, "x", self.rank + 2)
+        key = (x.shape, order, x.dtype)
+        geometry = self._geometries.get(key)
+        if geometry is None or geometry.dtype != self.weight.dtype:
+            self._check(x.shape)
+            floats(x, "x", self.rank + 2, self.weight.dtype)
+            geometry = self._make_geometry(x.shape, bool(order))
+            if len(self._geometries) >= REMEMBERED:
+                self._geometries.clear()
+            self._geometries[key] = geometry
+        return x, geometry
+
+    def _check(self, shape):
+        if len(shape) != self.rank + 2 or shape[1] != self.in_channels:
+            axes = ", ".join("DHW"[3 - self.rank :]) if self.rank > 1 else "L"
+            raise ValueError(f"{self!r} takes x of shape (N, {self.in_channels}, {axes}), got {tuple(shape)}")
+
+    def output_shape(self, input_shape):
+        self._check(input_shape)
+        return (input_shape[0], self.out_channels, *self._output_size(tuple(input_shape[2:])))
+
+    def __getstate__(self):
+        return {**vars(self), "_geometries": {}}
+
+    def extra_repr(self):
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        for name, default in (("padding", 0), ("output_padding", 0), ("dilation", 1), ("groups", 1)):
+            value = getattr(self, name, default)
+            if value not in (default, (default,) * self.rank):
+                text += f", {name}={value!r}"
+        return text + ("" if self.bias is not None else ", bias=False")
+
+
+class _Forward(_Conv):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        padding_mode="zeros",
+        *,
+        rng=None,
+        dtype=np.float32,
+        algo="auto",
+    ):
+        self._setup(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode, algo)
+        shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
+        self._parameters(shape, bias, rng, dtype)
+
+    def _make_geometry(self, shape, last):
+        w = self.weight
+        return prepare(
+            shape, w.shape, self.stride, self.padding, self.dilation, self.groups, self.algo, w.dtype, last
+        )
+
+    def forward(self, x, train):
+        x, geometry = self._prepared(x)
+        weight, bias = self.weight, self.bias
+        y = geometry.forward(x, weight.data, None if bias is None else bias.data)
+
+        def backward(dy, need_dx=True):
+            if _conv.memory_order(dy) != geometry.y_channels_last or dy.shape != geometry.y_shape:
+                dy = like(dy, "dy", geometry.y_shape, geometry.y_channels_last, geometry.dtype)
+            dx = geometry.backward_data(dy, weight.data) if need_dx else None
+            geometry.backward_weight(x, dy, weight.grad)
+            if bias is not None:
+                geometry.backward_bias(dy, bias.grad)
+            return dx
+
+        return y, backward
+
+    def _output_size(self, size):
+        pads = paddings(self.padding, self.rank, size, self.kernel_size, self.stride, self.dilation)
+        return output_sizes(size, self.kernel_size, self.stride, pads, self.dilation, repr(self))
+
+    def macs(self, input_shape):
+        n, _, *size = self.output_shape(input_shape)
+        return n * math.prod(size) * self.weight.size
+
+
+class _Transpose(_Conv):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        groups=1,
+        bias=True,
+        dilation=1,
+        padding_mode="zeros",
+        *,
+        rng=None,
+        dtype=np.float32,
+        algo="auto",
+    ):
+        self._setup(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode, algo)
+        if isinstance(padding, str):
+            raise ValueError(f"padding of a transposed convolution must be numbers, got {padding!r}")
+        self.output_padding = spatial(output_padding, self.rank, "output_padding", minimum=0)
+        shape = (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
+        self._parameters(shape, bias, rng, dtype)
+
+    def _make_geometry(self, shape, last):
+        return Transposed(
+            shape, self.weight.shape, self.stride, self.padding, self.output_padding, self.groups, self.dilation,
+            self.weight.dtype, last, self.algo,
+        )  # fmt: skip
+
+    def forward(self, x, train):
+        x, geometry = self._prepared(x)
+        weight, bias = self.weight, self.bias
+        y = geometry.forward(x, weight.data, None if bias is None else bias.data)
+
+        def backward(dy, need_dx=True):
+            dx = geometry.backward_data(dy, weight.data) if need_dx else None
+            geometry.backward_weight(x, dy, weight.grad)
+            if bias is not None:
+                bias.grad += np.moveaxis(dy, 1, -1).reshape(-1, dy.shape[1]).sum(0, np.float64)
+            return dx
+
+        return y, backward
+
+    def _output_size(self, size):
+        pads = paddings(self.padding, self.rank, None, None, None, None)
+        return transpose_output_size(size, self.kernel_size, self.stride, pads, self.output_padding, self.dilation)
+
+    def macs(self, input_shape):
+        self._check(input_shape)
+        n, _, *size = input_shape
+        return n * math.prod(size) * self.weight.size
+
+
+class Conv1d(_Forward):
+    """Convolution over one spatial axis, x (N, C, L). See `Conv2d`."""
+
+    rank = 1
+
+
+class Conv2d(_Forward):
+    """Convolution (cross-correlation) over two spatial axes, with torch's arguments.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size, stride, dilation : int or one int an axis
+    padding : int, tuple, (before, after) pairs, or a name; as in `functional.conv2d`
+    groups : int
+    bias : bool
+    padding_mode : "zeros"
+    rng : None, seed or Generator
+        Of the initial weights: uniform on +-1/sqrt(fan_in), as in torch.
+    dtype : float32 or float64
+    algo : as in `functional.conv2d`
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_channels, in_channels/groups, KH, KW)
+    bias : Parameter, shape (out_channels,), or None
+
+    `backward(dy, need_dx=False)` leaves dx out and returns None, for the first layer of a network.
+    """
+
+    rank = 2
+
+
+class Conv3d(_Forward):
+    """Convolution over three spatial axes, x (N, C, D, H, W). See `Conv2d`."""
+
+    rank = 3
+
+
+class ConvTranspose1d(_Transpose):
+    """Transposed convolution over one spatial axis, x (N, C, L). See `ConvTranspose2d`."""
+
+    rank = 1
+
+
+class ConvTranspose2d(_Transpose):
+    """Transposed convolution over two spatial axes: the gradient of `Conv2d` for its input.
+
+    Parameters
+    ----------
+    output_padding : int or one int an axis
+        Added to the end of the output; below stride or dilation.
+    others : as in `Conv2d`, in torch's order; `padding` in numbers
+
+    Attributes
+    ----------
+    weight : Parameter, shape (in_channels, out_channels/groups, KH, KW)
+    bias : Parameter, shape (out_channels,), or None
+    """
+
+    rank = 2
+
+
+class ConvTranspose3d(_Transpose):
+    """Transposed convolution over three spatial axes, x (N, C, D, H, W). See `ConvTranspose2d`."""
+
+    rank = 3
