@@ -61,12 +61,11 @@ def lenet5(
         return _lenet5_1998(num_classes, in_channels, activation or "scaled_tanh", input_size, rng)
     average = variant == "d2l"
     net = _lenet5_modern(
-        num_classes, in_channels, batch_norm, activation or ("sigmoid" if average else "relu"), input_size, average
+        num_classes, in_channels, batch_norm, activation or ("sigmoid" if average else "relu"), input_size, average, rng
     )
-    for layer in net:
-        if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            init.torch_default(layer.weight, layer.bias, rng)
-            if average:
+    if average:
+        for layer in net:
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 init.xavier_uniform(layer.weight, rng=rng)
     return net
 
@@ -75,7 +74,7 @@ def _activation(name):
     return {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "scaled_tanh": nn.ScaledTanh}[name]()
 
 
-def _lenet5_modern(num_classes, in_channels, batch_norm, activation, input_size, average):
+def _lenet5_modern(num_classes, in_channels, batch_norm, activation, input_size, average, rng):
     pool = nn.AvgPool2d if average else nn.MaxPool2d
     padding = 2 if input_size == 28 and not average else 0
     side = ((input_size + 2 * padding - 4) // 2 - 4) // 2
@@ -87,14 +86,14 @@ def _lenet5_modern(num_classes, in_channels, batch_norm, activation, input_size,
             layers[f"bn{number}"] = norm
         layers[f"act{number}"] = _activation(activation)
 
-    add(1, "conv1", nn.Conv2d(in_channels, 6, 5, padding=padding), nn.BatchNorm2d(6))
+    add(1, "conv1", nn.Conv2d(in_channels, 6, 5, padding=padding, rng=rng), nn.BatchNorm2d(6))
     layers["pool1"] = pool(2)
-    add(2, "conv2", nn.Conv2d(6, 16, 5), nn.BatchNorm2d(16))
+    add(2, "conv2", nn.Conv2d(6, 16, 5, rng=rng), nn.BatchNorm2d(16))
     layers["pool2"] = pool(2)
     layers["flatten"] = nn.Flatten()
-    add(3, "fc1", nn.Linear(16 * side * side, 120), nn.BatchNorm1d(120))
-    add(4, "fc2", nn.Linear(120, 84), nn.BatchNorm1d(84))
-    layers["fc3"] = nn.Linear(84, num_classes)
+    add(3, "fc1", nn.Linear(16 * side * side, 120, rng=rng), nn.BatchNorm1d(120))
+    add(4, "fc2", nn.Linear(120, 84, rng=rng), nn.BatchNorm1d(84))
+    layers["fc3"] = nn.Linear(84, num_classes, rng=rng)
     return nn.Sequential(layers)
 
 
