@@ -124,11 +124,10 @@ cdef cnp.ndarray new_array(tuple shape, int type_number, bint channels_last):
         if dims[i] == 0:
             count = 0
     cdef cnp.dtype descr = cnp.PyArray_DescrFromType(type_number)
+    cdef size_t item = <size_t>cnp.PyDataType_ELSIZE(descr)
     block = Block.__new__(Block)
     with nogil:
-        block.memory = cc_arena_alloc(full().arena, <size_t>count * <size_t>8)\
-            if type_number == cnp.NPY_FLOAT64 or type_number == cnp.NPY_INT64 else\
-            cc_arena_alloc(full().arena, <size_t>count * <size_t>4)
+        block.memory = cc_arena_alloc(full().arena, <size_t>count * item)
     if block.memory == NULL:
         raise MemoryError(f"no memory for an array of shape {shape} and type {descr}")
     array = cnp.PyArray_SimpleNewFromData(rank, dims, type_number, block.memory)

@@ -13,6 +13,7 @@
 #include "kernels/norm.h"
 #include "kernels/optim.h"
 #include "kernels/winograd.h"
+#include "kernels/pool.h"
 
 typedef struct cc_kernels {
     const char *name; /* "generic", "avx2", ... */
@@ -23,6 +24,7 @@ typedef struct cc_kernels {
     cc_norm_kernels norm;
     cc_optim_kernels optim;
     cc_winograd_kernels winograd;
+    cc_pool_kernels pool;
 } cc_kernels;
 
 extern const cc_kernels cc_kernels_generic;

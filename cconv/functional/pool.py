@@ -1,0 +1,395 @@
+"""Pooling: maxima and averages over windows, their gradients, and unpooling, in one, two and three dimensions."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from cconv._pool import Pooling
+from cconv.functional._arguments import activation, floats, like, paddings, spatial, whole
+
+__all__ = [
+    f"{name}{rank}d{suffix}"
+    for name in ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool", "max_unpool")
+    for suffix in ("", "_backward")
+    for rank in (1, 2, 3)
+]
+
+
+@lru_cache(maxsize=1024)
+def prepared(name, shape, type_number, channels_last, **geometry):
+    """The Pooling for checked arguments (tuples of ints and bools only, so that equal means the same)."""
+    return Pooling(name, shape, type_number, channels_last, **geometry)
+
+
+def window(rank, input_size, kernel_size, stride, padding, dilation):
+    """kernel, stride, pads, dilation as tuples; ValueError for padding beyond half the kernel."""
+    kernel = spatial(kernel_size, rank, "kernel_size")
+    stride = kernel if stride is None else spatial(stride, rank, "stride")
+    dilation = spatial(dilation, rank, "dilation")
+    pads = paddings(padding, rank, input_size, kernel, stride, dilation)
+    if not isinstance(padding, str):
+        for k, pair in zip(kernel, pads, strict=True):
+            if max(pair) > k // 2:
+                raise ValueError(f"padding must be at most half of kernel_size {kernel}, got {padding!r}")
+    return {"kernel": kernel, "stride": stride, "pads": pads, "dilation": dilation}
+
+
+def adaptive_size(rank, input_size, output_size):
+    """output_size as a tuple of ints; None entries keep the input's size."""
+    if output_size is None:
+        return input_size
+    if isinstance(output_size, (tuple, list)) and None in output_size:
+        if len(output_size) not in (1, rank):
+            raise ValueError(f"output_size must be an int or {rank} ints, got {output_size!r}")
+        sizes = tuple(output_size) * (rank if len(output_size) == 1 else 1)
+        return tuple(n if s is None else whole(s, "output_size", 1) for s, n in zip(sizes, input_size, strict=True))
+    return spatial(output_size, rank, "output_size")
+
+
+def flag(value, name):
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def divisor(value):
+    return 0 if value is None else whole(value, "divisor_override", 1)
+
+
+def image(x, name, rank):
+    """An activation with at least one element along each spatial axis."""
+    x, channels_last = activation(x, name, rank + 2)
+    if 0 in x.shape[2:]:
+        raise ValueError(f"{name} must not have an empty spatial axis, got shape {x.shape}")
+    return x, channels_last
+
+
+def positions(indices, name, shape, channels_last):
+    """int64 indices of exactly `shape` in the memory order asked for."""
+    indices = np.asarray(indices)
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, got {indices.dtype}")
+    if indices.shape != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}, got {indices.shape}")
+    if indices.dtype.kind == "u" and indices.dtype.itemsize == 8 and (indices > np.iinfo(np.int64).max).any():
+        raise IndexError(f"{name} holds a value beyond int64")
+    if channels_last:
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(indices, 1, -1), dtype=np.int64), -1, 1)
+    return np.ascontiguousarray(indices, dtype=np.int64)
+
+
+def gradient(dy, pooling, channels_last, dtype):
+    """`dy` as the pooling's backward takes it."""
+    if pooling.fits_output(dy):
+        return dy
+    return like(dy, "dy", pooling.output_shape, channels_last, dtype)
+
+
+def _each_rank(make, name):
+    """make(rank) for ranks 1, 2, 3, named like max_pool2d; `#` in the docstring stands for the rank."""
+    functions = []
+    for rank in (1, 2, 3):
+        function = make(rank)
+        function.__name__ = function.__qualname__ = name.replace("#", str(rank))
+        function.__doc__ = function.__doc__.replace("#", str(rank))
+        functions.append(function)
+    return functions
+
+
+def _max_pool(rank):
+    def max_pool(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+        """Maximum of every window, #-D.
+
+        Parameters
+        ----------
+        x : array (N, C, spatial...), float32 or float64
+        kernel_size, stride, dilation : int or # ints; stride None means kernel_size
+        padding : int, # ints, # (before, after) pairs, at most half the kernel; or "valid", "same",
+            "same_lower", "full". Padding never wins.
+        ceil_mode : bool, round the output size up; a window that would start in the trailing padding is dropped
+        return_indices : bool, also return where each maximum was
+
+        Returns
+        -------
+        y : array (N, C, out...), in the memory order of x
+        indices : int64 array like y, with return_indices: flat position in the plane of x. Of equals the first
+            in row-major order. NaN wins over every number, the first NaN.
+
+        Raises
+        ------
+        ValueError
+            For sizes that do not fit; TypeError for other element types.
+        """
+        x, channels_last = image(x, "x", rank)
+        geometry = window(rank, x.shape[2:], kernel_size, stride, padding, dilation)
+        pooling = prepared(
+            max_pool.__name__, x.shape, x.dtype.num, channels_last, ceil_mode=flag(ceil_mode, "ceil_mode"), **geometry
+        )
+        if flag(return_indices, "return_indices"):
+            return pooling.max_with_indices(x)
+        return pooling.max(x)
+
+    return max_pool
+
+
+def _max_pool_backward(rank):
+    def max_pool_backward(dy, indices, input_size):
+        """Gradient of max_pool#d: each dy is added where its maximum was, 0 elsewhere.
+
+        Parameters
+        ----------
+        dy : array (N, C, out...), float32 or float64
+        indices : integer array like dy, as max_pool#d(return_indices=True) gives
+        input_size : int or # ints, spatial size of x
+
+        Returns
+        -------
+        dx : array (N, C, input_size...), in the memory order of dy
+
+        Raises
+        ------
+        IndexError
+            Where an index lies outside the plane of `input_size`.
+        """
+        dy, channels_last = image(dy, "dy", rank)
+        indices = positions(indices, "indices", dy.shape, channels_last)
+        shape = dy.shape[:2] + spatial(input_size, rank, "input_size")
+        name = max_pool_backward.__name__
+        pooling = prepared(name, shape, dy.dtype.num, channels_last, output=dy.shape[2:])
+        return pooling.max_backward_indices(dy, indices)
+
+    return max_pool_backward
+
+
+def _max_unpool(rank):
+    def max_unpool(x, indices, output_size):
+        """Put each value of x at its index in a plane of zeros (Zeiler and Fergus 2014), #-D.
+
+        Parameters
+        ----------
+        x : array (N, C, spatial...), float32 or float64
+        indices : integer array like x: flat positions in the output plane; of equal ones the last stays
+        output_size : int or # ints, spatial size of the output
+
+        Returns
+        -------
+        y : array (N, C, output_size...), in the memory order of x
+
+        Raises
+        ------
+        IndexError
+            Where an index lies outside the plane of `output_size`.
+        """
+        x, channels_last = image(x, "x", rank)
+        indices = positions(indices, "indices", x.shape, channels_last)
+        size = spatial(output_size, rank, "output_size")
+        pooling = prepared(max_unpool.__name__, x.shape, x.dtype.num, channels_last, output=size)
+        return pooling.unpool(x, indices)
+
+    return max_unpool
+
+
+def _max_unpool_backward(rank):
+    def max_unpool_backward(dy, indices):
+        """Gradient of max_unpool#d: dx = dy at each index.
+
+        Parameters
+        ----------
+        dy : array (N, C, output_size...), float32 or float64
+        indices : integer array (N, C, spatial...), as given to max_unpool#d
+
+        Returns
+        -------
+        dx : array like indices, of dy's dtype and memory order
+
+        Raises
+        ------
+        IndexError
+            Where an index lies outside dy's plane.
+        """
+        dy, channels_last = image(dy, "dy", rank)
+        shape = np.shape(indices)
+        if len(shape) != rank + 2 or shape[:2] != dy.shape[:2]:
+            raise ValueError(f"indices must have the batch and channels of dy {dy.shape}, got shape {shape}")
+        indices = positions(indices, "indices", shape, channels_last)
+        pooling = prepared(max_unpool_backward.__name__, shape, dy.dtype.num, channels_last, output=dy.shape[2:])
+        return pooling.unpool_backward(dy, indices)
+
+    return max_unpool_backward
+
+
+def _avg_pool(rank):
+    def avg_pool(
+        x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+    ):
+        """Average of every window, #-D.
+
+        Parameters
+        ----------
+        x : array (N, C, spatial...), float32 or float64
+        kernel_size, stride : int or # ints; stride None means kernel_size
+        padding, ceil_mode : as in max_pool#d
+        count_include_pad : bool, divide by the positions inside the padded image, or only those inside x
+        divisor_override : int, divide by this instead
+
+        Returns
+        -------
+        y : array (N, C, out...), in the memory order of x
+
+        Raises
+        ------
+        ValueError
+            For sizes that do not fit; TypeError for other element types.
+        """
+        x, channels_last = image(x, "x", rank)
+        geometry = window(rank, x.shape[2:], kernel_size, stride, padding, 1)
+        options = average_options(ceil_mode, count_include_pad, divisor_override)
+        return prepared(avg_pool.__name__, x.shape, x.dtype.num, channels_last, **options, **geometry).average(x)
+
+    return avg_pool
+
+
+def average_options(ceil_mode, count_include_pad, divisor_override):
+    return {
+        "ceil_mode": flag(ceil_mode, "ceil_mode"),
+        "count_include_pad": flag(count_include_pad, "count_include_pad"),
+        "divisor": divisor(divisor_override),
+    }
+
+
+def _avg_pool_backward(rank):
+    def avg_pool_backward(
+        dy,
+        input_size,
+        kernel_size,
+        stride=None,
+        padding=0,
+        ceil_mode=False,
+        count_include_pad=True,
+        divisor_override=None,
+    ):
+        """Gradient of avg_pool#d: each dy, divided as its window was, goes to every element the window saw.
+
+        Parameters
+        ----------
+        dy : array (N, C, out...), float32 or float64
+        input_size : int or # ints, spatial size of x
+        others : as in avg_pool#d
+
+        Returns
+        -------
+        dx : array (N, C, input_size...), in the memory order of dy
+
+        Raises
+        ------
+        ValueError
+            Where dy does not have the shape of avg_pool#d's output.
+        """
+        dy, channels_last = image(dy, "dy", rank)
+        size = spatial(input_size, rank, "input_size")
+        geometry = window(rank, size, kernel_size, stride, padding, 1)
+        options = average_options(ceil_mode, count_include_pad, divisor_override)
+        name, shape = avg_pool_backward.__name__, dy.shape[:2] + size
+        pooling = prepared(name, shape, dy.dtype.num, channels_last, **options, **geometry)
+        return pooling.average_backward(gradient(dy, pooling, channels_last, dy.dtype))
+
+    return avg_pool_backward
+
+
+def _adaptive_avg_pool(rank):
+    def adaptive_avg_pool(x, output_size):
+        """Average over regions that divide x evenly into `output_size`, #-D.
+
+        Output o of an axis sees floor(o*in/out) <= i < ceil((o+1)*in/out).
+
+        Parameters
+        ----------
+        x : array (N, C, spatial...), float32 or float64
+        output_size : int or # ints; None keeps the input's size
+
+        Returns
+        -------
+        y : array (N, C, output_size...), in the memory order of x
+
+        Raises
+        ------
+        ValueError
+            For sizes that do not fit; TypeError for other element types.
+        """
+        x, channels_last = image(x, "x", rank)
+        size = adaptive_size(rank, x.shape[2:], output_size)
+        return prepared(adaptive_avg_pool.__name__, x.shape, x.dtype.num, channels_last, output=size).average(x)
+
+    return adaptive_avg_pool
+
+
+def _adaptive_avg_pool_backward(rank):
+    def adaptive_avg_pool_backward(dy, input_size):
+        """Gradient of adaptive_avg_pool#d.
+
+        Parameters
+        ----------
+        dy : array (N, C, out...), float32 or float64
+        input_size : int or # ints, spatial size of x
+
+        Returns
+        -------
+        dx : array (N, C, input_size...), in the memory order of dy
+
+        Raises
+        ------
+        ValueError
+            For sizes that do not fit; TypeError for other element types.
+        """
+        dy, channels_last = image(dy, "dy", rank)
+        shape = dy.shape[:2] + spatial(input_size, rank, "input_size")
+        name = adaptive_avg_pool_backward.__name__
+        return prepared(name, shape, dy.dtype.num, channels_last, output=dy.shape[2:]).average_backward(dy)
+
+    return adaptive_avg_pool_backward
+
+
+def _adaptive_max_pool(rank):
+    def adaptive_max_pool(x, output_size, return_indices=False):
+        """Maximum over the regions of adaptive_avg_pool#d.
+
+        Parameters
+        ----------
+        x : array (N, C, spatial...), float32 or float64
+        output_size : int or # ints; None keeps the input's size
+        return_indices : bool, also return where each maximum was
+
+        Returns
+        -------
+        y : array (N, C, output_size...), in the memory order of x
+        indices : int64 array like y, with return_indices; as in max_pool#d
+
+        Raises
+        ------
+        ValueError
+            For sizes that do not fit; TypeError for other element types.
+        """
+        x, channels_last = image(x, "x", rank)
+        size = adaptive_size(rank, x.shape[2:], output_size)
+        pooling = prepared(adaptive_max_pool.__name__, x.shape, x.dtype.num, channels_last, output=size)
+        return pooling.max_with_indices(x) if flag(return_indices, "return_indices") else pooling.max(x)
+
+    return adaptive_max_pool
+
+
+max_pool1d, max_pool2d, max_pool3d = _each_rank(_max_pool, "max_pool#d")
+max_pool1d_backward, max_pool2d_backward, max_pool3d_backward = _each_rank(_max_pool_backward, "max_pool#d_backward")
+max_unpool1d, max_unpool2d, max_unpool3d = _each_rank(_max_unpool, "max_unpool#d")
+max_unpool1d_backward, max_unpool2d_backward, max_unpool3d_backward = _each_rank(
+    _max_unpool_backward, "max_unpool#d_backward"
+)
+avg_pool1d, avg_pool2d, avg_pool3d = _each_rank(_avg_pool, "avg_pool#d")
+avg_pool1d_backward, avg_pool2d_backward, avg_pool3d_backward = _each_rank(_avg_pool_backward, "avg_pool#d_backward")
+adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = _each_rank(_adaptive_avg_pool, "adaptive_avg_pool#d")
+adaptive_avg_pool1d_backward, adaptive_avg_pool2d_backward, adaptive_avg_pool3d_backward = _each_rank(
+    _adaptive_avg_pool_backward, "adaptive_avg_pool#d_backward"
+)
+adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = _each_rank(_adaptive_max_pool, "adaptive_max_pool#d")
+adaptive_max_pool1d_backward, adaptive_max_pool2d_backward, adaptive_max_pool3d_backward = _each_rank(
+    _max_pool_backward, "adaptive_max_pool#d_backward"
+)
