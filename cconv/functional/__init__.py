@@ -9,3 +9,4 @@ from cconv.functional.im2col import *
 from cconv.functional.linear import *
 from cconv.functional.loss import *
 from cconv.functional.norm import *
+from cconv.functional.pool import *

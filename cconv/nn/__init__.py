@@ -12,6 +12,23 @@ from cconv.nn.dropout import Dropout, Dropout2d
 from cconv.nn.linear import Linear
 from cconv.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from cconv.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from cconv.nn.pool import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
+)
 from cconv.nn.rbf import RBF
 from cconv.nn.shape import Flatten, Reshape
 from cconv.nn.subsampling import Subsampling

@@ -29,8 +29,12 @@ static cc_status resolve_axis(const cc_window *w, int axis, bool ceil_mode, int6
         return CC_ERR_OVERFLOW;
     if (!cc_mul(kernel - 1, dilation, &reach) || !cc_add(reach, 1, &reach))
         return CC_ERR_OVERFLOW;
-    if (reach > padded)
-        return CC_ERR_SHAPE;
+    if (reach > padded) {
+        if (!ceil_mode || reach - padded >= stride)
+            return CC_ERR_SHAPE;
+        *out = 1; /* rounded up from a fraction of a stride below one window */
+        return CC_OK;
+    }
 
     const int64_t free_places = padded - reach;
     int64_t count = free_places / stride + 1;

@@ -57,7 +57,7 @@ typedef struct cc_window {
 /* Check every field but `output` and compute `output`:
     output = floor((input + pad_before + pad_after - dilation*(kernel-1) - 1) / stride) + 1
  * With ceil_mode the division rounds up, and a last window that would start in the trailing padding
- * is dropped (torch's rule).
+ * is dropped (torch's rule); a kernel that exceeds the padded input by less than a stride gives one window.
  * CC_ERR_ARGUMENT: a value out of range. CC_ERR_SHAPE: the kernel exceeds the padded input. */
 cc_status cc_window_resolve(cc_window *window, bool ceil_mode);
 
