@@ -118,7 +118,8 @@ def test_prepare_centres_ink():
     assert rows.max() - rows.min() == 19 and abs((rows.max() + rows.min()) / 2 - 13.5) <= 1
     assert abs((columns.max() + columns.min()) / 2 - 13.5) <= 1
     assert not prepare(np.zeros((50, 40)), (28, 28)).any()
-    assert prepare(image, (28, 28), ink_only=False).shape == (28, 28)
+    assert np.ptp(np.nonzero(prepare(image, (28, 28), frame=6 / 7) > 0.5)[0]) == 23
+    assert prepare(image, (28, 28), frame=None).shape == (28, 28)
 
 
 def test_resize_keeps_constants_and_the_mean():

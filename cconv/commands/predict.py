@@ -48,7 +48,8 @@ def run(arguments):
     if channels != 1:
         raise ValueError(f"{path}: the network takes {channels} channels; predict knows grey images only")
     invert = None if arguments.invert == "auto" else arguments.invert == "yes"
-    x = prepare(image, (height, width), invert=invert, ink_only=not arguments.whole)
+    frame = None if arguments.whole else model.notes.get("frame", 5 / 7)
+    x = prepare(image, (height, width), invert, frame)
     logits = model.predict(x[None, None])[0].astype(np.float64)
     chances = np.exp(logits - logits.max())
     chances /= chances.sum()

@@ -43,11 +43,11 @@ def read_image(path):
     return _read_with_pillow(path)
 
 
-def prepare(image, size, invert=None, ink_only=True):
+def prepare(image, size, invert=None, frame=5 / 7):
     """Bring a grey image to `size`, light ink on black.
 
     An image that has `size` already is only inverted, if at all. Of others the ink is cut out, scaled to
-    fit a frame of 5/7 of `size` as MNIST's digits do, and centred on its centre of mass.
+    fit a frame inside `size`, and centred on its centre of mass.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def prepare(image, size, invert=None, ink_only=True):
     size : (height, width)
     invert : bool or None
         None inverts when the border is light.
-    ink_only : bool
-        False scales the whole image instead of its ink.
+    frame : float or None
+        Share of `size` that the ink fills: 5/7 in MNIST, 6/7 in `digits`. None scales the whole image instead.
 
     Returns
     -------
@@ -69,15 +69,14 @@ def prepare(image, size, invert=None, ink_only=True):
         image = 1 - image
     if image.shape == tuple(size):
         return np.ascontiguousarray(image, np.float32)
-    if not ink_only:
+    if frame is None:
         return resize(image, size)
     ink = np.where(image > 0.25 * image.max(), image, 0) if image.max() > 0 else image
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     if not len(rows):
         return np.zeros(size, np.float32)
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    frame = [max(1, n * 5 // 7) for n in size]
-    factor = min(frame[0] / ink.shape[0], frame[1] / ink.shape[1])
+    factor = min(n * frame / m for n, m in zip(size, ink.shape, strict=True))
     ink = resize(ink, [max(1, round(n * factor)) for n in ink.shape])
     out = np.zeros(size, np.float32)
     place = [_start(ink.sum(axis=1 - axis), size[axis]) for axis in (0, 1)]
