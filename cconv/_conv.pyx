@@ -104,8 +104,9 @@ cdef bint lies_last(cnp.ndarray array):
 
 
 def memory_order(array):
-    """0 for an NCHW-shaped array that lies channels-first, 1 channels-last, -1 neither; first if both."""
-    if not cnp.PyArray_Check(array) or cnp.PyArray_NDIM(array) < 2:
+    """0 for an NCHW-shaped array that lies channels-first, 1 channels-last, first if both; -1 for what
+    the kernels cannot take as it is."""
+    if not cnp.PyArray_Check(array) or cnp.PyArray_NDIM(array) < 2 or not cnp.PyArray_ISBEHAVED_RO(array):
         return -1
     if lies_first(array):
         return 0

@@ -1,6 +1,7 @@
 """Every convolution algorithm against the oracle and published values."""
 
 import itertools
+from ast import literal_eval
 
 import numpy as np
 import oracle_conv as oracle
@@ -171,8 +172,8 @@ TENSORFLOW = """
 @pytest.mark.parametrize("line", TENSORFLOW.strip().splitlines())
 def test_tensorflow(line):
     shape, kernel, stride, padding, dilation, numbers = line.split("|")
-    x, w = counting(*eval(shape)), counting_kernel(*eval(kernel))
-    kwargs = {"stride": eval(stride), "padding": eval(padding), "dilation": eval(dilation)}
+    x, w = counting(*literal_eval(shape)), counting_kernel(*literal_eval(kernel))
+    kwargs = {"stride": literal_eval(stride), "padding": literal_eval(padding), "dilation": literal_eval(dilation)}
     for dtype in (np.float32, np.float64):
         for algo, y in all_algorithms(x, w, dtype, **kwargs):
             same(y.transpose(0, 2, 3, 1).ravel(), np.array(numbers.split(), dtype), algo)
@@ -192,8 +193,8 @@ BACKWARD = """
 @pytest.mark.parametrize("line", BACKWARD.strip().splitlines())
 def test_tensorflow_backward(line):
     shape, kernel, dy_shape, stride, padding, dx, dw = line.split("|")
-    x, w, dy = counting(*eval(shape)), counting_kernel(*eval(kernel)), counting(*eval(dy_shape))
-    args = (eval(stride), eval(padding))
+    x, w, dy = counting(*literal_eval(shape)), counting_kernel(*literal_eval(kernel)), counting(*literal_eval(dy_shape))
+    args = (literal_eval(stride), literal_eval(padding))
     got = F.conv2d_backward_data(dy, w, x.shape[2:], *args)
     assert got.transpose(0, 2, 3, 1).ravel().tolist() == list(map(float, dx.split()))
     got = F.conv2d_backward_weight(x, dy, w.shape[2:], *args)

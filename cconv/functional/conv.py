@@ -8,6 +8,7 @@ Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016 (a
 import numpy as np
 
 from cconv import _conv, _runtime
+from cconv._conv import memory_order  # noqa: F401  for the layers
 from cconv.functional._arguments import activation, floats, like, output_sizes, paddings, parameter, spatial, whole
 
 __all__ = [

@@ -67,6 +67,7 @@ class Transposed:
             fitted.append((before, max(after - extra, 0)))
             reach.append(out - max(unpadded - (s - 1), 0))
         self.y_shape = (x_shape[0], weight_shape[1] * groups, *size)
+        self.dtype = dtype
         self.whole = tuple(reach) == size
         self.inside = (slice(None), slice(None), *(slice(0, r) for r in reach))
         shape = (*self.y_shape[:2], *reach)

@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 
-from cconv import _conv
 from cconv.functional._arguments import activation, floats, like, output_sizes, paddings, spatial, whole
-from cconv.functional.conv import ALGORITHM_NAMES, prepare
+from cconv.functional.conv import ALGORITHM_NAMES, memory_order, prepare
 from cconv.functional.conv_transpose import Transposed, transpose_output_size
 from cconv.nn import init
 from cconv.nn.base import Layer, Parameter
@@ -50,8 +49,8 @@ class _Conv(Layer):
 
     def _prepared(self, x):
         """x in one of the kernels' memory orders, and the geometry for it."""
-        order = _conv.memory_order(x)
-        if order < 0 or not x.flags.aligned or not x.dtype.isnative:
+        order = memory_order(x)
+        if order < 0:
             x, order = activation(x, "x", self.rank + 2)
         key = (x.shape, order, x.dtype)
         geometry = self._geometries.get(key)
@@ -118,7 +117,7 @@ class _Forward(_Conv):
         y = geometry.forward(x, weight.data, None if bias is None else bias.data)
 
         def backward(dy, need_dx=True):
-            if _conv.memory_order(dy) != geometry.y_channels_last or dy.shape != geometry.y_shape:
+            if memory_order(dy) != geometry.y_channels_last or dy.shape != geometry.y_shape:
                 dy = like(dy, "dy", geometry.y_shape, geometry.y_channels_last, geometry.dtype)
             dx = geometry.backward_data(dy, weight.data) if need_dx else None
             geometry.backward_weight(x, dy, weight.grad)
@@ -174,6 +173,7 @@ class _Transpose(_Conv):
         y = geometry.forward(x, weight.data, None if bias is None else bias.data)
 
         def backward(dy, need_dx=True):
+            dy = floats(dy, "dy", self.rank + 2, geometry.dtype)
             dx = geometry.backward_data(dy, weight.data) if need_dx else None
             geometry.backward_weight(x, dy, weight.grad)
             if bias is not None:
