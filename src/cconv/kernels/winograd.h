@@ -21,7 +21,8 @@
 #define CC_WINOGRAD_PLACES 36 /* elements of a transformed tile */
 
 /* Channels-last images cut into tiles: tile t, counted over (image, row, column), starts at pixel
- * (4*row - top, 4*column - left). Pixels outside the image read as 0 and are not written. */
+ * (4*row - top, 4*column - left). Pixels outside the image read as 0 and are not written. Grids of outputs have top and
+ * left 0. */
 typedef struct cc_winograd_grid {
     int64_t height, width, channels; /* `channels` is the distance of neighbouring pixels */
     int64_t top, left;

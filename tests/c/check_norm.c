@@ -1,0 +1,113 @@
+/* Sums over n values below 3 in the array's type, 32 rows at a time: within n * 8 eps. */
+#include "check.h"
+
+#define ROWS_MAX 75
+
+typedef struct numbers {
+    void *data;    /* float or double */
+    double *exact; /* the same values */
+    int64_t n;
+} numbers;
+
+static numbers random_numbers(check *c, cc_dtype type, int64_t n)
+{
+    numbers a = {.n = n, .exact = check_f64(c, n)};
+    if (type == CC_F32) {
+        float *x = a.data = check_f32(c, n);
+        for (int64_t i = 0; i < n; i++)
+            a.exact[i] = (double)x[i];
+    } else {
+        a.data = check_copy(c, a.exact, n * 8, 8);
+    }
+    return a;
+}
+
+static void compare(check *c, cc_dtype type, const numbers *a, double scale)
+{
+    if (type == CC_F32)
+        check_near_f32(c, a->data, a->exact, a->n, 1.2e-7, 8 * scale);
+    else
+        check_near_f64(c, a->data, a->exact, a->n, 2.3e-16, 8 * scale);
+}
+
+static void compare_sums(check *c, cc_dtype type, const double *sum, const double *expected, int64_t n, double scale)
+{
+    check_near_f64(c, sum, expected, n, type == CC_F32 ? 1.2e-7 : 2.3e-16, 8 * scale);
+}
+
+static void run(check *c, cc_dtype type)
+{
+    const cc_norm_kernels *norm = &c->kernels->norm;
+    const int64_t rows = c->bench ? 256 : check_integer(c, 1, ROWS_MAX);
+    const int64_t width = c->bench ? 64 : check_integer(c, 1, 5 * c->kernels->lanes + 1), size = rows * width;
+    const double scale = (double)rows, bytes = (double)(size * (type == CC_F32 ? 4 : 8));
+    const numbers x = random_numbers(c, type, size), dy = random_numbers(c, type, size);
+    const numbers mask = random_numbers(c, type, size), center = random_numbers(c, type, width);
+    const numbers factor = random_numbers(c, type, width), slope = random_numbers(c, type, width);
+    const numbers offset = random_numbers(c, type, width);
+    numbers y = random_numbers(c, type, size);
+    double *sums[3], *expected[3];
+    const double *shift = check_f64(c, width);
+
+    SLOT(c, norm.moments);
+    for (int i = 0; i < 3; i++) {
+        sums[i] = check_f64(c, width);
+        expected[i] = check_copy(c, sums[i], width * 8, 8);
+    }
+    for (int64_t e = 0; e < size; e++) {
+        const double d = x.exact[e] - shift[e % width];
+        expected[0][e % width] += d;
+        expected[1][e % width] += d * d;
+    }
+    norm->moments[type](x.data, rows, width, shift, sums[0], sums[1]);
+    compare_sums(c, type, sums[0], expected[0], width, 4 * scale);
+    compare_sums(c, type, sums[1], expected[1], width, 16 * scale);
+    BENCH(c, bytes, "B", norm->moments[type](x.data, rows, width, shift, sums[0], sums[1]));
+
+    SLOT(c, norm.dots);
+    const bool masked = check_integer(c, 0, 1) == 1, relu = check_integer(c, 0, 1) == 1;
+    for (int i = 0; i < 3; i++) {
+        sums[i] = check_f64(c, width);
+        expected[i] = check_copy(c, sums[i], width * 8, 8);
+    }
+    for (int64_t e = 0; e < size; e++) {
+        const double d = x.exact[e] - center.exact[e % width];
+        const double g = masked && !(mask.exact[e] > 0) ? 0 : dy.exact[e];
+        expected[0][e % width] += d;
+        expected[1][e % width] += g;
+        expected[2][e % width] += g * d;
+    }
+    norm->dots[type](dy.data, x.data, masked ? mask.data : NULL, rows, width, center.data, sums[0], sums[1], sums[2]);
+    for (int i = 0; i < 3; i++)
+        compare_sums(c, type, sums[i], expected[i], width, 4 * scale);
+    BENCH(c, 2 * bytes, "B", norm->dots[type](dy.data, x.data, NULL, rows, width, center.data, sums[0], sums[1], sums[2]));
+
+    SLOT(c, norm.apply);
+    for (int64_t e = 0; e < size; e++) {
+        const int64_t j = e % width;
+        const double v = (x.exact[e] - center.exact[j]) * factor.exact[j] + offset.exact[j];
+        y.exact[e] = relu && v < 0 ? 0 : v;
+    }
+    norm->apply[type](x.data, rows, width, center.data, factor.data, offset.data, relu, y.data);
+    compare(c, type, &y, 1);
+    BENCH(c, 2 * bytes, "B", norm->apply[type](x.data, rows, width, center.data, factor.data, offset.data, relu, y.data));
+
+    SLOT(c, norm.apply_backward);
+    for (int64_t e = 0; e < size; e++) {
+        const int64_t j = e % width;
+        const double g = masked && !(mask.exact[e] > 0) ? 0 : dy.exact[e];
+        y.exact[e] = g * factor.exact[j] + (x.exact[e] - center.exact[j]) * slope.exact[j] + offset.exact[j];
+    }
+    norm->apply_backward[type](dy.data, x.data, masked ? mask.data : NULL, rows, width, center.data, factor.data,
+                               slope.data, offset.data, y.data);
+    compare(c, type, &y, 1);
+    BENCH(c, 3 * bytes, "B", norm->apply_backward[type](dy.data, x.data, NULL, rows, width, center.data, factor.data,
+                                                        slope.data, offset.data, y.data));
+    check_done(c);
+}
+
+void check_norm(check *c)
+{
+    run(c, CC_F32);
+    run(c, CC_F64);
+}

@@ -1,0 +1,278 @@
+/* Transforms as products with the matrices of the construction, in double. Their entries reach 6, so that 36 terms of
+ * two transforms stay within 600 eps of values below 1. */
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+
+#define EPS 1.2e-7
+#define SCALE 1000
+
+static const double points[5] = {0, 0.625, -0.625, 1.5, -1.5};
+
+typedef struct matrix {
+    int rows, columns;
+    double at[6][6];
+} matrix;
+
+/* B': row p holds the coefficients of the product of (x - q) over the other finite points. */
+static matrix input_matrix(void)
+{
+    matrix b = {.rows = 6, .columns = 6};
+    for (int p = 0; p < 6; p++) {
+        b.at[p][0] = 1;
+        for (int q = 0, degree = 0; q < 5; q++)
+            if (q != p) {
+                degree++;
+                for (int k = degree; k >= 0; k--)
+                    b.at[p][k] = (k > 0 ? b.at[p][k - 1] : 0) - points[q] * (k < degree ? b.at[p][k] : 0);
+            }
+    }
+    return b;
+}
+
+/* Powers of the points, divided by the distances to the others where `weighted`; the last is the point at infinity. */
+static matrix powers(int columns, bool weighted)
+{
+    matrix m = {.rows = 6, .columns = columns};
+    for (int p = 0; p < 5; p++) {
+        double value = 1;
+        for (int q = 0; q < 5 && weighted; q++)
+            value /= q == p ? 1 : points[p] - points[q];
+        for (int k = 0; k < columns; k++, value *= points[p])
+            m.at[p][k] = value;
+    }
+    m.at[5][columns - 1] = 1;
+    return m;
+}
+
+static matrix transposed(matrix m)
+{
+    matrix t = {.rows = m.columns, .columns = m.rows};
+    for (int i = 0; i < t.rows; i++)
+        for (int j = 0; j < t.columns; j++)
+            t.at[i][j] = m.at[j][i];
+    return t;
+}
+
+/* out = m x m' */
+static void apply(matrix m, const double x[6][6], double out[6][6])
+{
+    for (int i = 0; i < m.rows; i++)
+        for (int j = 0; j < m.rows; j++) {
+            out[i][j] = 0;
+            for (int k = 0; k < m.columns; k++)
+                for (int l = 0; l < m.columns; l++)
+                    out[i][j] += m.at[i][k] * x[k][l] * m.at[j][l];
+        }
+}
+
+static cc_winograd_planes random_planes(check *c, int64_t rows, int64_t columns, int64_t *size)
+{
+    const int64_t lanes = c->kernels->lanes, width = lanes * check_integer(c, 1, 3);
+    cc_winograd_planes p = {.width = width, .block = rows * width + check_integer(c, 0, 1) * lanes};
+    p.plane = (columns + width - 1) / width * p.block + check_integer(c, 0, 3);
+    *size = CC_WINOGRAD_PLACES * p.plane;
+    p.data = check_f32(c, *size);
+    return p;
+}
+
+static int64_t at(const cc_winograd_planes *p, int xi, int64_t row, int64_t column)
+{
+    return xi * p->plane + column / p->width * p->block + row * p->width + column % p->width;
+}
+
+static double *as_double(check *c, const float *x, int64_t n)
+{
+    double *copy = check_f64(c, n);
+    for (int64_t i = 0; i < n; i++)
+        copy[i] = (double)x[i];
+    return copy;
+}
+
+static int64_t filled(const check *c, int64_t columns)
+{
+    return (columns + c->kernels->lanes - 1) / c->kernels->lanes * c->kernels->lanes;
+}
+
+static cc_winograd_grid random_grid(check *c, int64_t border, int64_t *channels)
+{
+    cc_winograd_grid g = {.height = check_integer(c, 1, 11), .width = check_integer(c, 1, 11),
+                          .top = check_integer(c, 0, border), .left = check_integer(c, 0, border)};
+    *channels = check_integer(c, 0, 9) == 0 ? check_integer(c, 500, 540) : check_integer(c, 1, 3 * c->kernels->lanes + 1);
+    g.channels = *channels + check_integer(c, 0, 3);
+    g.rows = (g.height + g.top + 3) / 4;
+    g.columns = (g.width + g.left + 3) / 4;
+    return g;
+}
+
+/* Offset of pixel (i, j) of a tile, or -1 outside the image. */
+static int64_t pixel(const cc_winograd_grid *g, int64_t tile, int64_t i, int64_t j)
+{
+    const int64_t image = tile / (g->rows * g->columns), rest = tile % (g->rows * g->columns);
+    const int64_t y = 4 * (rest / g->columns) - g->top + i, x = 4 * (rest % g->columns) - g->left + j;
+    if (y < 0 || y >= g->height || x < 0 || x >= g->width)
+        return -1;
+    return ((image * g->height + y) * g->width + x) * g->channels;
+}
+
+enum { IMAGES = 2 };
+
+/* A run of tiles somewhere in the images. */
+static void random_run(check *c, const cc_winograd_grid *g, int64_t *first, int64_t *tiles)
+{
+    const int64_t all = IMAGES * g->rows * g->columns;
+    *first = check_integer(c, 0, all - 1);
+    *tiles = check_integer(c, 1, all - *first < 5 ? all - *first : 5);
+}
+
+static void spread(check *c, bool gradient)
+{
+    int64_t channels, first, tiles, size;
+    const cc_winograd_grid g = random_grid(c, gradient ? 0 : 2, &channels);
+    random_run(c, &g, &first, &tiles);
+    const int edge = gradient ? 4 : 6;
+    const matrix m = gradient ? powers(4, false) : input_matrix();
+    const float *image = check_f32(c, IMAGES * g.height * g.width * g.channels);
+    const cc_winograd_planes v = random_planes(c, tiles, channels, &size);
+    double *expected = as_double(c, v.data, size);
+    for (int64_t t = 0; t < tiles; t++)
+        for (int64_t k = 0; k < filled(c, channels); k++) {
+            double x[6][6] = {{0}}, y[6][6];
+            for (int i = 0; i < edge; i++)
+                for (int j = 0; j < edge; j++) {
+                    const int64_t p = pixel(&g, first + t, i, j);
+                    x[i][j] = p >= 0 && k < channels ? (double)image[p + k] : 0;
+                }
+            apply(m, x, y);
+            for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
+                expected[at(&v, xi, t, k)] = y[xi / 6][xi % 6];
+        }
+    if (gradient)
+        c->kernels->winograd.gradient(&g, image, channels, first, tiles, &v);
+    else
+        c->kernels->winograd.input(&g, image, channels, first, tiles, &v);
+    check_near_f32(c, v.data, expected, size, EPS, SCALE);
+    check_done(c);
+}
+
+static void output(check *c)
+{
+    SLOT(c, winograd.output);
+    int64_t channels, first, tiles, size;
+    const cc_winograd_grid g = random_grid(c, 0, &channels);
+    random_run(c, &g, &first, &tiles);
+    const int64_t options = check_integer(c, 0, 7), pixels = IMAGES * g.height * g.width * g.channels;
+    const float *bias = check_f32(c, channels), *residual = check_f32(c, pixels);
+    const bool with_bias = (options & 1) != 0, with_residual = (options & 2) != 0, relu = (options & 4) != 0;
+    const cc_winograd_planes m = random_planes(c, tiles, channels, &size);
+    for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
+        for (int64_t t = 0; t < tiles; t++)
+            for (int64_t k = channels; k < filled(c, channels); k++)
+                m.data[at(&m, xi, t, k)] = 0;
+    float *image = check_f32(c, pixels);
+    double *expected = as_double(c, image, pixels), largest = 0, total = 0;
+    const matrix a = transposed(powers(4, false));
+    for (int64_t t = 0; t < tiles; t++)
+        for (int64_t k = 0; k < channels; k++) {
+            double x[6][6], y[6][6];
+            for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
+                x[xi / 6][xi % 6] = (double)m.data[at(&m, xi, t, k)];
+            apply(a, x, y);
+            for (int i = 0; i < 4; i++)
+                for (int j = 0; j < 4; j++) {
+                    const int64_t p = pixel(&g, first + t, i, j);
+                    total += fabs(y[i][j]);
+                    if (p < 0)
+                        continue;
+                    largest = fmax(largest, fabs(y[i][j]));
+                    double value = y[i][j] + (with_bias ? (double)bias[k] : 0);
+                    value += with_residual ? (double)residual[p + k] : 0;
+                    expected[p + k] = relu && value < 0 ? 0 : value;
+                }
+        }
+    const float bound = c->kernels->winograd.output(&g, &m, channels, first, tiles, with_bias ? bias : NULL,
+                                                    with_residual ? residual : NULL, relu, image);
+    check_near_f32(c, image, expected, pixels, EPS, SCALE);
+    EXPECT(c, (double)bound >= largest * 0.999 && (double)bound <= total * 1.001);
+    const int64_t last = first + tiles - 1;
+    if (pixel(&g, last, 1, 1) >= 0) {
+        m.data[at(&m, 14, tiles - 1, channels - 1)] = INFINITY;
+        EXPECT(c, !isfinite(c->kernels->winograd.output(&g, &m, channels, first, tiles, NULL, NULL, false, image)));
+    }
+    check_done(c);
+}
+
+static void weight(check *c, bool turned)
+{
+    const int64_t inputs = check_integer(c, 1, 2 * c->kernels->lanes + 3), outputs = check_integer(c, 1, 2 * c->kernels->lanes + 3);
+    const int64_t row = 9 * (inputs + check_integer(c, 0, 2)), rows = turned ? outputs : inputs;
+    const int64_t columns = turned ? inputs : outputs;
+    const float *w = check_f32(c, (outputs - 1) * row + inputs * 9);
+    int64_t size;
+    const cc_winograd_planes u = random_planes(c, rows, columns, &size);
+    double *expected = as_double(c, u.data, size);
+    const matrix g = powers(3, true);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t k = 0; k < filled(c, columns); k++) {
+            double x[6][6] = {{0}}, y[6][6];
+            for (int e = 0; e < 9 && k < columns; e++)
+                x[e / 3][e % 3] = (double)(turned ? w[r * row + k * 9 + 8 - e] : w[k * row + r * 9 + e]);
+            apply(g, x, y);
+            for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
+                expected[at(&u, xi, r, k)] = y[xi / 6][xi % 6];
+        }
+    if (turned)
+        c->kernels->winograd.weight_turned(w, row, outputs, inputs, &u);
+    else
+        c->kernels->winograd.weight(w, row, inputs, outputs, &u);
+    check_near_f32(c, u.data, expected, size, EPS, SCALE);
+    check_done(c);
+}
+
+static void weight_gradient(check *c)
+{
+    const int64_t inputs = check_integer(c, 1, 2 * c->kernels->lanes + 3), outputs = check_integer(c, 1, 2 * c->kernels->lanes + 3);
+    const int64_t row = 9 * (inputs + check_integer(c, 0, 2)), count = (outputs - 1) * row + inputs * 9;
+    int64_t size;
+    const cc_winograd_planes u = random_planes(c, inputs, outputs, &size);
+    float *dw = check_f32(c, count);
+    double *expected = as_double(c, dw, count), total = 0;
+    for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
+        for (int64_t i = 0; i < inputs; i++)
+            for (int64_t o = outputs; o < filled(c, outputs); o++)
+                u.data[at(&u, xi, i, o)] = 0;
+    const matrix g = transposed(powers(3, true));
+    for (int64_t i = 0; i < inputs; i++)
+        for (int64_t o = 0; o < outputs; o++) {
+            double x[6][6], y[6][6];
+            for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
+                x[xi / 6][xi % 6] = (double)u.data[at(&u, xi, i, o)];
+            apply(g, x, y);
+            for (int e = 0; e < 9; e++) {
+                expected[o * row + i * 9 + e] += y[e / 3][e % 3];
+                total += fabs(y[e / 3][e % 3]);
+            }
+        }
+    SLOT(c, winograd.weight_gradient);
+    const float sum = c->kernels->winograd.weight_gradient(&u, inputs, outputs);
+    EXPECT(c, fabs((double)sum - total) <= 1e-4 * total);
+    SLOT(c, winograd.weight_add);
+    c->kernels->winograd.weight_add(&u, inputs, outputs, dw, row);
+    check_near_f32(c, dw, expected, count, EPS, SCALE);
+    check_done(c);
+}
+
+void check_winograd(check *c)
+{
+    SLOT(c, winograd.input);
+    spread(c, false);
+    SLOT(c, winograd.gradient);
+    spread(c, true);
+    output(c);
+    SLOT(c, winograd.weight);
+    weight(c, false);
+    SLOT(c, winograd.weight_turned);
+    weight(c, true);
+    weight_gradient(c);
+}
