@@ -44,8 +44,8 @@ static int64_t places(int64_t input, int64_t kernel, int64_t stride, int64_t dil
                       bool ceil_mode)
 {
     const int64_t padded = input + before + after, reach = dilation * (kernel - 1) + 1;
-    if (reach > padded)
-        return -1;
+    if (reach > padded) /* less than a stride short: the only window sticks out */
+        return ceil_mode && reach - padded < stride ? 1 : -1;
     int64_t count = 1;
     while (count * stride + reach <= padded)
         count++;
