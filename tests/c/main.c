@@ -1,6 +1,6 @@
 /* main.c -- the table of checks, and the runner.
  *
- *   driver [--bench] [--isa NAME] [--seed N] [--rounds N] [NAME ...]
+ *   driver [--bench] [--isa NAME] [--seed N] [--rounds N] [--skip TEST] [NAME ...]
  */
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +58,7 @@ static bool is_wanted(const char *name, const char **names, int count)
 int main(int argc, char **argv)
 {
     check c = {.random = 0x9E3779B97F4A7C15u};
-    const char *isa_wanted = NULL;
+    const char *isa_wanted = NULL, *skipped = "";
     const char *wanted[16];
     int wanted_count = 0;
     long rounds = 200;
@@ -71,10 +71,12 @@ int main(int argc, char **argv)
             c.random ^= strtoull(argv[++i], NULL, 10) * 0xD1342543DE82EF95u;
         else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc)
             rounds = strtol(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--skip") == 0 && i + 1 < argc)
+            skipped = argv[++i];
         else if (argv[i][0] != '-' && wanted_count < (int)COUNT(wanted))
             wanted[wanted_count++] = argv[i];
         else {
-            fprintf(stderr, "usage: %s [--bench] [--isa NAME] [--seed N] [--rounds N] [NAME ...]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--bench] [--isa NAME] [--seed N] [--rounds N] [--skip TEST] [NAME ...]\n", argv[0]);
             return 2;
         }
     }
@@ -107,7 +109,7 @@ int main(int argc, char **argv)
 
     c.kernels = NULL;
     for (size_t k = 0; k < COUNT(tests) && !c.bench; k++) {
-        if (!is_wanted(tests[k].name, wanted, wanted_count))
+        if (!is_wanted(tests[k].name, wanted, wanted_count) || strcmp(tests[k].name, skipped) == 0)
             continue;
         const int64_t passed = c.passed, failed = c.failed;
         tests[k].run(&c);
