@@ -1,7 +1,12 @@
 #include "gemm.h"
 
-/* Largest block of k; its panel of B and tile of A share the first-level cache. */
+/* Largest block of k; its panel of B and tile of A share the first-level cache. Where A is read along its
+ * columns, its lines should survive there until the next tile wants their other elements; and where C is also
+ * small, memory is the limit and the next block is fetched during this one. */
 #define DEPTH 384
+#define DEPTH_TRANSPOSED 192
+#define DEPTH_FETCHED 64
+#define FETCHED_C (32 << 10)
 /* Floats of B and of C that should stay in the second-level cache together. */
 #define BLOCK_B (96 << 10)
 #define BLOCK_C (64 << 10)
@@ -34,7 +39,7 @@ typedef struct job {
     int64_t depth, depth_blocks; /* blocks of k */
     int64_t chunks;              /* groups of depth blocks, each with a C of its own */
     int64_t row_blocks, column_blocks;
-    bool pack_a, pack_b;
+    bool pack_a, pack_b, fetch;
 
     float *packed;  /* all of B, when row blocks share it */
     float *partial; /* the C of each chunk */
@@ -116,25 +121,55 @@ static strip strip_of_a(const job *j, int64_t i, int64_t rows, range k, float *s
     const float *from = at(a, i, k.begin);
     if (!j->pack_a)
         return a->transposed ? (strip){from, 1, a->ld} : (strip){from, a->ld, 1};
-    if (!a->transposed) {
-        j->kernels->gemm.copy(rows, depth, from, a->ld, scratch, depth + 16);
-        return (strip){scratch, depth + 16, 1};
-    }
-    const int64_t padded = cc_gemm_padded(j->kernels, rows);
-    j->kernels->gemm.copy(depth, cc_min(padded, j->m - i), from, a->ld, scratch, padded);
-    return (strip){scratch, 1, padded};
+    j->kernels->gemm.copy(rows, depth, from, a->ld, scratch, depth + 16);
+    return (strip){scratch, depth + 16, 1};
 }
 
-/* C (rows x panels) += or = the products of one block of k. */
-static void depth_block(const job *j, range rows, range panels, range k, bool accumulate,
+/* A piece of a matrix that will be read soon. */
+typedef struct piece {
+    const float *data;
+    int64_t rows, columns, ld;
+} piece;
+
+static piece piece_of(const matrix *x, range rows, range columns)
+{
+    const int64_t r = rows.end - rows.begin, c = columns.end - columns.begin;
+    const float *data = at(x, rows.begin, columns.begin);
+    return x->transposed ? (piece){data, c, r, x->ld} : (piece){data, r, c, x->ld};
+}
+
+/* Inline, because GCC takes a function that only prefetches for one without effect and drops its calls. */
+static inline __attribute__((always_inline)) void prefetch(const piece *x, range rows)
+{
+    for (int64_t r = rows.begin; r < rows.end; r++)
+        for (int64_t c = 0; c < x->columns; c += CC_ALIGNMENT / (int64_t)sizeof(float))
+            __builtin_prefetch(x->data + r * x->ld + c, 0, 2);
+}
+
+/* One step of a block: rows x panels of C, one block of k. */
+typedef struct step {
+    range rows, panels, k;
+} step;
+
+static step step_of(const job *j, int64_t item, int64_t q)
+{
+    return (step){cut(j->m, j->row_blocks, item / j->column_blocks % j->row_blocks),
+                  cut(j->panels, j->column_blocks, item % j->column_blocks), depth_range(j, q)};
+}
+
+/* C (rows x panels) += or = the products of one block of k; meanwhile fetch what `ahead` will read. */
+static void depth_block(const job *j, const step *s, const piece ahead[2], bool accumulate,
                         const cc_gemm_epilogue *epilogue, float *scratch, float *c, int64_t ldc)
 {
+    const range rows = s->rows, panels = s->panels, k = s->k;
     const int64_t depth = k.end - k.begin, height = rows_of_tile(j);
     const int64_t tiles = cc_ceil_div(rows.end - rows.begin, height);
     float *scratch_a = scratch + j->scratch_b;
     for (int64_t t = 0, i = rows.begin; t < tiles; t++) {
         const int64_t count = cc_ceil_div(rows.end - i, tiles - t);
         const strip a = strip_of_a(j, i, count, k, scratch_a);
+        for (int x = 0; x < 2; x++)
+            prefetch(&ahead[x], cut(ahead[x].rows, tiles, t));
         const float *own = scratch;
         for (int64_t p = panels.begin; p < panels.end; p++) {
             const int64_t columns = columns_of(j, p), first = p * j->panel_columns;
@@ -161,6 +196,23 @@ static void depth_block(const job *j, range rows, range panels, range k, bool ac
     }
 }
 
+/* The panels of a step that are neither packed for all nor readable in place, packed for this thread. */
+static void pack_own(const job *j, const step *s, float *scratch)
+{
+    for (int64_t p = s->panels.begin; p < s->panels.end && j->packed == NULL; p++)
+        if (!in_place(j, p)) {
+            pack_panel(j, s->k, p, scratch);
+            scratch += (s->k.end - s->k.begin) * cc_gemm_padded(j->kernels, columns_of(j, p));
+        }
+}
+
+static int64_t chunk_of(const job *j, int64_t item) { return item / (j->row_blocks * j->column_blocks); }
+
+static int64_t first_block(const job *j, int64_t item)
+{
+    return cut(j->depth_blocks, j->chunks, chunk_of(j, item)).begin;
+}
+
 /* The rows of a turned block, a few at a time, go to the caller's columns. */
 static void turn(const job *j, range rows, const float *block, int64_t ld, float *scratch)
 {
@@ -174,39 +226,47 @@ static void turn(const job *j, range rows, const float *block, int64_t ld, float
     g->finish(j->n, count, scratch, count, j->c + rows.begin, j->ldc, j->accumulate, &rest);
 }
 
+/* A and B of the step after (item, q), as far as they are read from where the caller has them. */
+static void look_ahead(const job *j, int64_t item, int64_t q, bool last, range mine, piece ahead[2])
+{
+    ahead[0] = ahead[1] = (piece){0};
+    if (!j->fetch || (last && item + 1 >= mine.end))
+        return;
+    const step next = last ? step_of(j, item + 1, first_block(j, item + 1)) : step_of(j, item, q + 1);
+    const range columns = {next.panels.begin * j->panel_columns, cc_min(j->n, next.panels.end * j->panel_columns)};
+    ahead[0] = piece_of(&j->a, next.rows, next.k);
+    if (j->packed == NULL)
+        ahead[1] = piece_of(&j->b, next.k, columns);
+}
+
 static void block_task(void *argument, int64_t begin, int64_t end, int part)
 {
     const job *j = argument;
     float *scratch = j->scratch + part * (j->scratch_b + j->scratch_a + j->scratch_c);
+    const bool aside = j->partial != NULL || j->turned;
     for (int64_t item = begin; item < end; item++) {
-        const int64_t chunk = item / (j->row_blocks * j->column_blocks);
-        const range rows = cut(j->m, j->row_blocks, item / j->column_blocks % j->row_blocks);
-        const range panels = cut(j->panels, j->column_blocks, item % j->column_blocks);
-        const range blocks = cut(j->depth_blocks, j->chunks, chunk);
-
-        float *c = j->c + rows.begin * j->ldc;
-        int64_t ldc = j->ldc;
-        const bool aside = j->partial != NULL || j->turned;
-        if (j->partial != NULL) {
-            c = j->partial + (chunk * j->m + rows.begin) * j->n;
-            ldc = j->n;
-        } else if (j->turned) {
-            c = scratch + j->scratch_b + j->scratch_a;
-            ldc = cc_gemm_padded(j->kernels, j->n);
-        }
+        const range blocks = cut(j->depth_blocks, j->chunks, chunk_of(j, item));
         for (int64_t q = blocks.begin; q < blocks.end; q++) {
-            const range k = depth_range(j, q);
-            float *own = scratch;
-            for (int64_t p = panels.begin; p < panels.end && j->packed == NULL; p++)
-                if (!in_place(j, p)) {
-                    pack_panel(j, k, p, own);
-                    own += (k.end - k.begin) * cc_gemm_padded(j->kernels, columns_of(j, p));
-                }
-            depth_block(j, rows, panels, k, q > blocks.begin || (j->accumulate && !aside),
-                        q + 1 == blocks.end && !aside ? j->epilogue : NULL, scratch, c, ldc);
+            const step now = step_of(j, item, q);
+            const int64_t count = now.rows.end - now.rows.begin;
+            const bool first = q == blocks.begin, last = q + 1 == blocks.end;
+            float *c = j->c + now.rows.begin * j->ldc;
+            int64_t ldc = j->ldc;
+            if (j->partial != NULL) {
+                c = j->partial + (chunk_of(j, item) * j->m + now.rows.begin) * j->n;
+                ldc = j->n;
+            } else if (j->turned) {
+                c = scratch + j->scratch_b + j->scratch_a;
+                ldc = cc_gemm_padded(j->kernels, j->n);
+            }
+            pack_own(j, &now, scratch);
+            piece ahead[2];
+            look_ahead(j, item, q, last, (range){begin, end}, ahead);
+            depth_block(j, &now, ahead, !first || (j->accumulate && !aside), last && !aside ? j->epilogue : NULL,
+                        scratch, c, ldc);
+            if (last && j->turned)
+                turn(j, now.rows, c, ldc, c + count * ldc);
         }
-        if (j->turned)
-            turn(j, rows, c, ldc, c + (rows.end - rows.begin) * ldc);
     }
 }
 
@@ -234,7 +294,9 @@ static void plan(job *j, int threads)
     j->panel_columns = (int64_t)width * kernels->lanes;
     j->panels = cc_ceil_div(j->n, j->panel_columns);
 
-    j->depth_blocks = cc_max(1, cc_ceil_div(j->k, DEPTH));
+    j->fetch = j->a.transposed && j->n <= FETCHED_C / j->m;
+    const int64_t depth = j->fetch ? DEPTH_FETCHED : j->a.transposed ? DEPTH_TRANSPOSED : DEPTH;
+    j->depth_blocks = cc_max(1, cc_ceil_div(j->k, depth));
     j->depth = cc_max(16, cc_ceil_div(cc_ceil_div(j->k, j->depth_blocks), 16) * 16);
     j->depth_blocks = cc_max(1, cc_ceil_div(j->k, j->depth));
     j->chunks = 1;
@@ -256,9 +318,8 @@ static void plan(job *j, int threads)
     }
 
     const bool one_panel = j->panels == 1 && j->n % kernels->lanes == 0;
-    j->pack_b = j->b.transposed || !(one_panel || j->m <= height);
-    const int64_t uses = cc_ceil_div(j->panels, j->column_blocks);
-    j->pack_a = j->a.transposed ? uses > 2 : uses > 3 && j->a.ld % 1024 == 0;
+    j->pack_b = j->b.transposed || !(one_panel || j->m <= height || j->a.transposed);
+    j->pack_a = !j->a.transposed && j->panels / j->column_blocks > 3 && j->a.ld % 1024 == 0;
 }
 
 /* Scratch for `parts` threads, the packed B and the chunks, in one allocation. */
@@ -275,7 +336,7 @@ static cc_status provide(job *j, cc_arena *arena, int parts, float **memory)
     j->scratch_b = shared ? 0 : j->depth * cc_min(padded, panels_in_block * j->panel_columns);
     if (!j->pack_b)
         j->scratch_b = padded == j->n ? 0 : j->depth * j->panel_columns;
-    j->scratch_a = j->pack_a ? (CC_TILE_MAX_ROWS + 4) * (j->depth + 16) : 0;
+    j->scratch_a = j->pack_a ? CC_TILE_MAX_ROWS * (j->depth + 16) : 0;
     j->scratch_c = j->turned ? 2 * padded * cc_ceil_div(j->m, j->row_blocks) : 0;
     if (!cc_mul(parts, j->scratch_a + j->scratch_b + j->scratch_c, &parts_total) ||
         !cc_add(packed, parts_total, &total) || !cc_add(total, partial, &total) || total > PTRDIFF_MAX / 16)
