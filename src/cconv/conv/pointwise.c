@@ -1,0 +1,159 @@
+/* The 1x1 convolution of channels-last images: one matrix product over all pixels.
+ *
+ *   y (pixels x OC) = x (pixels x IC) W'     dx = dy W     dw += dy' x
+ *
+ * With a stride, the pixels that count are gathered first, or scattered among zeros at the end.
+ */
+#include <string.h>
+
+#include "../gemm/gemm.h"
+#include "algo.h"
+
+/* Memory order makes no difference to images of one pixel or one channel. */
+static bool pixels_are_rows(cc_layout layout, int64_t channels, int64_t pixels)
+{
+    return layout == CC_CHANNELS_LAST || channels == 1 || pixels == 1;
+}
+
+static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pass)
+{
+    const cc_window *w = &conv->window;
+    (void)context, (void)pass;
+    for (int axis = 0; axis < CC_AXES; axis++)
+        if (w->kernel[axis] != 1 || w->pad_before[axis] != 0 || w->pad_after[axis] != 0)
+            return false;
+    return conv->dtype == CC_F32 && conv->groups == 1 &&
+           pixels_are_rows(conv->x_layout, conv->ic, cc_volume(w->input)) &&
+           pixels_are_rows(conv->y_layout, conv->oc, cc_volume(w->output));
+}
+
+static bool strided(const cc_conv *conv)
+{
+    const int64_t *s = conv->window.stride;
+    return s[0] != 1 || s[1] != 1 || s[2] != 1;
+}
+
+static int64_t output_pixels(const cc_conv *conv) { return conv->n * cc_volume(conv->window.output); }
+
+typedef struct sample_job {
+    const cc_conv *conv;
+    const float *from;
+    float *to;
+} sample_job;
+
+/* Rows of output pixels, from where they lie in the image. */
+static void gather(void *argument, int64_t begin, int64_t end, int part)
+{
+    const sample_job *job = argument;
+    const cc_window *w = &job->conv->window;
+    const int64_t ic = job->conv->ic;
+    (void)part;
+    for (int64_t row = begin; row < end; row++) {
+        const int64_t h = row % w->output[1], d = row / w->output[1] % w->output[0];
+        const int64_t n = row / (w->output[1] * w->output[0]);
+        const int64_t source = (n * w->input[0] + d * w->stride[0]) * w->input[1] + h * w->stride[1];
+        const float *from = job->from + source * w->input[2] * ic;
+        float *to = job->to + row * w->output[2] * ic;
+        for (int64_t p = 0; p < w->output[2]; p++)
+            memcpy(to + p * ic, from + p * w->stride[2] * ic, (size_t)ic * sizeof(float));
+    }
+}
+
+/* Rows of input pixels: output pixels where there are any, else zeros. */
+static void scatter(void *argument, int64_t begin, int64_t end, int part)
+{
+    const sample_job *job = argument;
+    const cc_window *w = &job->conv->window;
+    const int64_t ic = job->conv->ic;
+    (void)part;
+    for (int64_t row = begin; row < end; row++) {
+        const int64_t h = row % w->input[1], d = row / w->input[1] % w->input[0];
+        const int64_t n = row / (w->input[1] * w->input[0]);
+        float *to = job->to + row * w->input[2] * ic;
+        memset(to, 0, (size_t)(w->input[2] * ic) * sizeof(float));
+        if (h % w->stride[1] != 0 || d % w->stride[0] != 0)
+            continue;
+        const int64_t source = (n * w->output[0] + d / w->stride[0]) * w->output[1] + h / w->stride[1];
+        const float *from = job->from + source * w->output[2] * ic;
+        for (int64_t p = 0; p < w->output[2]; p++)
+            memcpy(to + p * w->stride[2] * ic, from + p * ic, (size_t)ic * sizeof(float));
+    }
+}
+
+/* The pixels of x that a pass reads: x itself, or a copy that the caller frees. */
+static cc_status sampled(const cc_context *context, const cc_conv *conv, const float *x, const float **pixels,
+                         float **copy)
+{
+    *pixels = x;
+    *copy = NULL;
+    if (!strided(conv))
+        return CC_OK;
+    *copy = cc_arena_alloc(context->arena, (size_t)(output_pixels(conv) * conv->ic) * sizeof(float));
+    if (*copy == NULL)
+        return CC_ERR_MEMORY;
+    const int64_t *output = conv->window.output;
+    const int64_t rows = conv->n * output[0] * output[1];
+    cc_parallel_for(context->pool, cc_parts(context->pool, rows, cc_ceil_div(16384, output[2] * conv->ic)), rows,
+                    gather, &(sample_job){.conv = conv, .from = x, .to = *copy});
+    *pixels = *copy;
+    return CC_OK;
+}
+
+static cc_status forward(const cc_context *context, const cc_conv *conv, const void *x, const void *w,
+                         const void *b, const cc_epilogue *epilogue, void *y)
+{
+    cc_gemm_epilogue ending = {.bias = b, .ld_residual = conv->oc};
+    if (epilogue != NULL) {
+        ending.residual = epilogue->residual;
+        ending.relu = epilogue->relu;
+    }
+    const float *pixels;
+    float *copy;
+    CC_TRY(sampled(context, conv, x, &pixels, &copy));
+    const cc_status status = cc_gemm(context, false, true, output_pixels(conv), conv->oc, conv->ic, pixels,
+                                     conv->ic, w, conv->ic, false, y, conv->oc, &ending);
+    cc_arena_free(context->arena, copy);
+    return status;
+}
+
+static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
+                               void *dx)
+{
+    const int64_t pixels = output_pixels(conv);
+    float *image = dx, *samples = NULL;
+    if (strided(conv)) {
+        samples = cc_arena_alloc(context->arena, (size_t)(pixels * conv->ic) * sizeof(float));
+        if (samples == NULL)
+            return CC_ERR_MEMORY;
+    }
+    const cc_status status = cc_gemm(context, false, false, pixels, conv->ic, conv->oc, dy, conv->oc, w, conv->ic,
+                                     false, samples != NULL ? samples : image, conv->ic, NULL);
+    if (status == CC_OK && samples != NULL) {
+        const int64_t *input = conv->window.input;
+        const int64_t rows = conv->n * input[0] * input[1];
+        cc_parallel_for(context->pool, cc_parts(context->pool, rows, cc_ceil_div(16384, input[2] * conv->ic)), rows,
+                        scatter, &(sample_job){.conv = conv, .from = samples, .to = image});
+    }
+    cc_arena_free(context->arena, samples);
+    return status;
+}
+
+static cc_status backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
+                                 void *dw)
+{
+    const float *pixels;
+    float *copy;
+    CC_TRY(sampled(context, conv, x, &pixels, &copy));
+    const cc_status status = cc_gemm(context, true, false, conv->oc, conv->ic, output_pixels(conv), dy, conv->oc,
+                                     pixels, conv->ic, true, dw, conv->ic, NULL);
+    cc_arena_free(context->arena, copy);
+    return status;
+}
+
+const cc_conv_algo cc_conv_pointwise = {
+    .name = "pointwise",
+    .supports = supports,
+    .forward = forward,
+    .backward_data = backward_data,
+    .backward_weight = backward_weight,
+};
