@@ -17,6 +17,12 @@ def _operands(x, weight):
     return np.ascontiguousarray(x), np.ascontiguousarray(weight)
 
 
+def _need_blas(dtype):
+    """float64 products are BLAS's; float32 ones are our own."""
+    if dtype == np.float64:
+        load_blas()
+
+
 def linear(x, weight, bias=None):
     """y = x @ weight.T + bias.
 
@@ -39,7 +45,7 @@ def linear(x, weight, bias=None):
     """
     x, weight = _operands(x, weight)
     bias = _arguments.parameter(bias, "bias", weight.shape[:1], x.dtype)
-    load_blas()
+    _need_blas(x.dtype)
     return _linear.forward(x, weight, bias)
 
 
@@ -66,12 +72,12 @@ def linear_backward(dy, x, weight):
     x, weight = _operands(x, weight)
     dy = _arguments.like(dy, "dy", (*x.shape[:-1], weight.shape[0]), False, x.dtype)
     dweight, dbias = np.zeros_like(weight), np.zeros(weight.shape[0], weight.dtype)
-    load_blas()
+    _need_blas(x.dtype)
     return _linear.backward(dy, x, weight, dweight, dbias), dweight, dbias
 
 
 def linear_backward_into(dy, x, weight, dweight, dbias, need_dx=True):
     """dx (or None) for layers; adds into `dweight` and `dbias`."""
     dy = _arguments.like(dy, "dy", (*x.shape[:-1], weight.shape[0]), False, weight.dtype)
-    load_blas()
+    _need_blas(weight.dtype)
     return _linear.backward(dy, np.ascontiguousarray(x, weight.dtype), weight, dweight, dbias, need_dx)

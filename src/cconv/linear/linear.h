@@ -3,7 +3,7 @@
  *   x, dx (rows, in)   y, dy (rows, out)   weight, dweight (out, in)   bias, dbias (out), each may be NULL
  *
  * All contiguous. y and dx are overwritten, dweight and dbias are added to. A negative status means that nothing
- * was written.
+ * was added; y and dx then hold anything.
  */
 #ifndef CC_LINEAR_H
 #define CC_LINEAR_H
