@@ -1,55 +1,17 @@
 #include "gemm.h"
 
-/* Largest block of k; its panel of B and tile of A share the first-level cache. Where A is read along its
- * columns, its lines should survive there until the next tile wants their other elements; and where C is also
- * small, memory is the limit and the next block is fetched during this one. */
-#define DEPTH 384
-#define DEPTH_TRANSPOSED 192
-#define DEPTH_FETCHED 64
-#define FETCHED_C (32 << 10)
-/* Floats of B and of C that should stay in the second-level cache together. */
-#define BLOCK_B (96 << 10)
-#define BLOCK_C (64 << 10)
-/* Up to this many rows, the thread that owns a block of columns packs its B for itself. */
-#define FEW_ROWS 512
-/* A sum this long over a C this small is cut into chunks, so that threads share the sum. */
-#define LONG_SUM 4096
-#define SMALL_C (64 << 10)
-#define MAX_CHUNKS 8
-/* Multiply-adds worth a thread, a microsecond or ten. */
-#define GRAIN (1 << 20)
+#include "job.h"
 
-typedef struct matrix {
-    const float *data;
-    int64_t ld;
-    bool transposed;
-} matrix;
+typedef cc_gemm_job job;
+typedef cc_gemm_matrix matrix;
+typedef cc_gemm_range range;
 
-typedef struct job {
-    const cc_kernels *kernels;
-    int64_t m, n, k;
-    matrix a, b;
-    float *c;
-    int64_t ldc;
-    bool accumulate;
-    const cc_gemm_epilogue *epilogue;
-    bool turned; /* C here is the transpose of the caller's: rows of a block are turned at its end */
-
-    int64_t panel_columns, panels;
-    int64_t depth, depth_blocks; /* blocks of k */
-    int64_t chunks;              /* groups of depth blocks, each with a C of its own */
-    int64_t row_blocks, column_blocks;
-    bool pack_a, pack_b, fetch;
-
-    float *packed;  /* all of B, when row blocks share it */
-    float *partial; /* the C of each chunk */
-    float *scratch; /* for each part: a block of B, a tile of A, a block of C */
-    int64_t scratch_b, scratch_a, scratch_c;
-} job;
-
-typedef struct range {
-    int64_t begin, end;
-} range;
+/* Products of so few rows with rows so long are done as scalar products, in blocks of columns. */
+#define FEW_DOTS 8
+#define LONG_DOTS 64
+#define DOTS_COLUMNS 32
+/* Elements of B worth a thread. */
+#define DOTS_GRAIN (1 << 17)
 
 /* The i-th of `parts` near-equal ranges of [0, n). */
 static range cut(int64_t n, int64_t parts, int64_t i)
@@ -67,12 +29,6 @@ static range depth_range(const job *j, int64_t q)
 static int64_t columns_of(const job *j, int64_t p)
 {
     return cc_min(j->panel_columns, j->n - p * j->panel_columns);
-}
-
-static int64_t rows_of_tile(const job *j)
-{
-    const int64_t padded = cc_gemm_padded(j->kernels, cc_min(j->n, j->panel_columns));
-    return j->kernels->gemm.max_rows[padded / j->kernels->lanes];
 }
 
 static const float *at(const matrix *x, int64_t row, int64_t column)
@@ -162,7 +118,7 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
                         const cc_gemm_epilogue *epilogue, float *scratch, float *c, int64_t ldc)
 {
     const range rows = s->rows, panels = s->panels, k = s->k;
-    const int64_t depth = k.end - k.begin, height = rows_of_tile(j);
+    const int64_t depth = k.end - k.begin, height = cc_gemm_tile_rows(j);
     const int64_t tiles = cc_ceil_div(rows.end - rows.begin, height);
     float *scratch_a = scratch + j->scratch_b;
     for (int64_t t = 0, i = rows.begin; t < tiles; t++) {
@@ -285,90 +241,38 @@ static void chunk_task(void *argument, int64_t begin, int64_t end, int part)
     g->finish(end - begin, j->n, sum, j->n, j->c + begin * j->ldc, j->ldc, j->accumulate, &last);
 }
 
-/* How to cut the product. Only panel_columns, depth and chunks touch the bits, and no thread count touches
- * these; and of them panel_columns does not either, because every element is summed alone. */
-static void plan(job *j, int threads)
-{
-    const cc_kernels *kernels = j->kernels;
-    const int width = cc_gemm_width(kernels, j->m, j->n);
-    j->panel_columns = (int64_t)width * kernels->lanes;
-    j->panels = cc_ceil_div(j->n, j->panel_columns);
-
-    j->fetch = j->a.transposed && j->n <= FETCHED_C / j->m;
-    const int64_t depth = j->fetch ? DEPTH_FETCHED : j->a.transposed ? DEPTH_TRANSPOSED : DEPTH;
-    j->depth_blocks = cc_max(1, cc_ceil_div(j->k, depth));
-    j->depth = cc_max(16, cc_ceil_div(cc_ceil_div(j->k, j->depth_blocks), 16) * 16);
-    j->depth_blocks = cc_max(1, cc_ceil_div(j->k, j->depth));
-    j->chunks = 1;
-    if (!j->turned && j->k >= LONG_SUM && j->n <= SMALL_C / j->m)
-        j->chunks = cc_min(MAX_CHUNKS, j->depth_blocks / 2);
-
-    const int64_t panels_in_block = cc_max(1, BLOCK_B / (j->depth * j->panel_columns));
-    const int64_t rows_in_block =
-        j->depth_blocks == 1 ? FEW_ROWS : cc_max(64, BLOCK_C / (panels_in_block * j->panel_columns));
-    const int64_t height = rows_of_tile(j);
-    j->column_blocks = cc_ceil_div(j->panels, panels_in_block);
-    j->row_blocks = 1;
-    if (j->turned || (j->m > FEW_ROWS && j->chunks == 1) || (j->panels < 2 * threads && j->chunks == 1 && threads > 1)) {
-        const int64_t most = cc_ceil_div(j->m, height);
-        j->row_blocks = cc_ceil_div(j->m, j->turned ? 128 : rows_in_block);
-        j->row_blocks = cc_min(most, cc_ceil_div(j->row_blocks, threads) * threads);
-    } else if (j->chunks == 1) {
-        j->column_blocks = cc_min(j->panels, cc_ceil_div(j->column_blocks, threads) * threads);
-    }
-
-    const bool one_panel = j->panels == 1 && j->n % kernels->lanes == 0;
-    j->pack_b = j->b.transposed || !(one_panel || j->m <= height || j->a.transposed);
-    j->pack_a = !j->a.transposed && j->panels / j->column_blocks > 3 && j->a.ld % 1024 == 0;
-}
-
-/* Scratch for `parts` threads, the packed B and the chunks, in one allocation. */
-static cc_status provide(job *j, cc_arena *arena, int parts, float **memory)
-{
-    const int64_t padded = cc_gemm_padded(j->kernels, j->n);
-    const int64_t panels_in_block = cc_ceil_div(j->panels, j->column_blocks);
-    const bool shared = j->pack_b && j->row_blocks > 1;
-    int64_t packed = 0, partial = 0, parts_total, total;
-    if (shared && !cc_mul(j->k, padded, &packed))
-        return CC_ERR_OVERFLOW;
-    if (j->chunks > 1)
-        partial = cc_ceil_div(j->chunks * j->m * j->n, 16) * 16;
-    j->scratch_b = shared ? 0 : j->depth * cc_min(padded, panels_in_block * j->panel_columns);
-    if (!j->pack_b)
-        j->scratch_b = padded == j->n ? 0 : j->depth * j->panel_columns;
-    j->scratch_a = j->pack_a ? CC_TILE_MAX_ROWS * (j->depth + 16) : 0;
-    j->scratch_c = j->turned ? 2 * padded * cc_ceil_div(j->m, j->row_blocks) : 0;
-    if (!cc_mul(parts, j->scratch_a + j->scratch_b + j->scratch_c, &parts_total) ||
-        !cc_add(packed, parts_total, &total) || !cc_add(total, partial, &total) || total > PTRDIFF_MAX / 16)
-        return CC_ERR_OVERFLOW;
-    *memory = NULL;
-    if (total == 0)
-        return CC_OK;
-    *memory = cc_arena_alloc(arena, (size_t)total * sizeof(float));
-    if (*memory == NULL)
-        return CC_ERR_MEMORY;
-    j->partial = j->chunks > 1 ? *memory : NULL;
-    j->packed = shared ? *memory + partial : NULL;
-    j->scratch = *memory + partial + packed;
-    return CC_OK;
-}
-
 static cc_status run(const cc_context *context, job *j)
 {
-    double work = (double)j->m * (double)j->n * (double)cc_max(j->k, 1);
-    const int threads = cc_parts(context->pool, work < 1e18 ? (int64_t)work : (int64_t)1e18, GRAIN);
-    plan(j, threads);
+    cc_gemm_plan(j, context->pool);
     const int64_t items = j->chunks * j->row_blocks * j->column_blocks;
-    const int parts = (int)cc_min(threads, items);
+    const int parts = (int)cc_min(j->threads, items);
     float *memory;
-    CC_TRY(provide(j, context->arena, parts, &memory));
+    CC_TRY(cc_gemm_provide(j, context->arena, parts, &memory));
     if (j->packed != NULL)
-        cc_parallel_for(context->pool, threads, j->depth_blocks * j->panels, pack_task, j);
+        cc_parallel_for(context->pool, j->threads, j->depth_blocks * j->panels, pack_task, j);
     cc_parallel_for(context->pool, parts, items, block_task, j);
     if (j->partial != NULL)
         cc_parallel_for(context->pool, cc_parts(context->pool, j->m, 16), j->m, chunk_task, j);
     cc_arena_free(context->arena, memory);
     return CC_OK;
+}
+
+/* A few rows against the rows of B: scalar products, so that B streams by once. */
+static void dots_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    static const cc_gemm_epilogue nothing = {0};
+    const job *j = argument;
+    const cc_gemm_kernels *g = &j->kernels->gemm;
+    float block[FEW_DOTS * DOTS_COLUMNS];
+    (void)part;
+    for (int64_t first = begin * DOTS_COLUMNS; first < end * DOTS_COLUMNS; first += DOTS_COLUMNS) {
+        const int64_t columns = cc_min(DOTS_COLUMNS, j->n - first);
+        cc_gemm_epilogue here = j->epilogue != NULL ? *j->epilogue : nothing;
+        here.bias = here.bias != NULL ? here.bias + first : NULL;
+        here.residual = here.residual != NULL ? here.residual + first : NULL;
+        g->dots(j->m, columns, j->k, j->a.data, j->a.ld, j->b.data + first * j->b.ld, j->b.ld, block, DOTS_COLUMNS);
+        g->finish(j->m, columns, block, DOTS_COLUMNS, j->c + first, j->ldc, j->accumulate, &here);
+    }
 }
 
 static cc_status check(const matrix *x, int64_t rows, int64_t columns)
@@ -397,6 +301,12 @@ cc_status cc_gemm(const cc_context *context, bool trans_a, bool trans_b, int64_t
     CC_TRY(check(&(matrix){c, ldc, false}, m, n));
     if (m == 0 || n == 0)
         return CC_OK;
+    if (trans_b && !trans_a && m <= FEW_DOTS && k >= LONG_DOTS) {
+        const int64_t blocks = cc_ceil_div(n, DOTS_COLUMNS);
+        const int64_t grain = cc_ceil_div(DOTS_GRAIN, DOTS_COLUMNS * cc_min(k, DOTS_GRAIN));
+        cc_parallel_for(context->pool, cc_parts(context->pool, blocks, grain), blocks, dots_task, &j);
+        return CC_OK;
+    }
     /* A large transposed B that few rows of A meet is read once, as the left factor of C' = B' A'. */
     if (trans_b && !trans_a && m <= 128 && n / 4 >= m && k / 2 >= m) {
         j.turned = true;

@@ -49,6 +49,9 @@ typedef struct cc_gemm_kernels {
 
     void (*finish)(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy, bool accumulate,
                    const cc_gemm_epilogue *epilogue);
+    /* y(i, j) = SUM(p < k) a(i, p) * b(j, p) for i < rows, j < cols. Each sum is kept in the lanes of one vector. */
+    void (*dots)(int64_t rows, int64_t cols, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
+                 float *y, int64_t ldy);
     /* y (rows x ldy) = x (rows x cols), then zeros up to ldy. */
     void (*copy)(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy);
     /* y (cols x ldy) = transpose of x (rows x cols), then zeros up to ldy. */

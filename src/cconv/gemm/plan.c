@@ -1,0 +1,99 @@
+/* gemm/plan.c -- into which blocks a product is cut, and what memory they take. */
+#include "job.h"
+
+/* Largest block of k; its panel of B and tile of A share the first-level cache. Where A is read along its
+ * columns, its lines should survive there until the next tile wants their other elements; and where C is also
+ * small, memory is the limit and the next block is fetched during this one. */
+#define DEPTH 384
+#define DEPTH_TRANSPOSED 192
+#define DEPTH_FETCHED 64
+#define FETCHED_C (32 << 10)
+/* Up to this many rows do not pay for a copy of B, and read as much of each row of it as a tile can. */
+#define ROWS_IN_PLACE 128
+#define DEPTH_IN_PLACE 128
+/* Floats of B and of C that should stay in the second-level cache together. */
+#define BLOCK_B (96 << 10)
+#define BLOCK_C (64 << 10)
+/* Up to this many rows, the thread that owns a block of columns packs its B for itself. */
+#define FEW_ROWS 512
+/* A sum this long over a C this small is cut into chunks, so that threads share the sum. */
+#define LONG_SUM 4096
+#define SMALL_C (64 << 10)
+#define MAX_CHUNKS 8
+/* Multiply-adds worth a thread, a microsecond or ten. */
+#define GRAIN (1 << 20)
+
+/* How to cut the product. Only panel_columns, depth and chunks touch the bits, and no thread count touches
+ * these; and of them panel_columns does not either, because every element is summed alone. */
+void cc_gemm_plan(cc_gemm_job *j, const cc_pool *pool)
+{
+    const cc_kernels *kernels = j->kernels;
+    const double work = (double)j->m * (double)j->n * (double)cc_max(j->k, 1);
+    const int threads = j->threads = cc_parts(pool, work < 1e18 ? (int64_t)work : (int64_t)1e18, GRAIN);
+    const bool few_rows = !j->a.transposed && !j->b.transposed && j->m <= ROWS_IN_PLACE;
+    const int width = few_rows && j->n > kernels->gemm.max_vectors * kernels->lanes
+                          ? kernels->gemm.max_vectors
+                          : cc_gemm_width(kernels, j->m, j->n);
+    j->panel_columns = (int64_t)width * kernels->lanes;
+    j->panels = cc_ceil_div(j->n, j->panel_columns);
+
+    j->fetch = j->a.transposed && j->n <= FETCHED_C / j->m;
+    const int64_t depth = j->fetch            ? DEPTH_FETCHED
+                          : j->a.transposed ? DEPTH_TRANSPOSED
+                          : few_rows        ? DEPTH_IN_PLACE
+                                            : DEPTH;
+    j->depth_blocks = cc_max(1, cc_ceil_div(j->k, depth));
+    j->depth = cc_max(16, cc_ceil_div(cc_ceil_div(j->k, j->depth_blocks), 16) * 16);
+    j->depth_blocks = cc_max(1, cc_ceil_div(j->k, j->depth));
+    j->chunks = 1;
+    if (!j->turned && j->k >= LONG_SUM && j->n <= SMALL_C / j->m)
+        j->chunks = cc_min(MAX_CHUNKS, j->depth_blocks / 2);
+
+    const int64_t panels_in_block = cc_max(1, BLOCK_B / (j->depth * j->panel_columns));
+    const int64_t rows_in_block =
+        j->depth_blocks == 1 ? FEW_ROWS : cc_max(64, BLOCK_C / (panels_in_block * j->panel_columns));
+    const int64_t height = cc_gemm_tile_rows(j);
+    j->column_blocks = cc_ceil_div(j->panels, panels_in_block);
+    j->row_blocks = 1;
+    if (j->turned || (j->m > FEW_ROWS && j->chunks == 1) || (j->panels < 2 * threads && j->chunks == 1 && threads > 1)) {
+        const int64_t most = cc_ceil_div(j->m, height);
+        j->row_blocks = cc_ceil_div(j->m, j->turned ? 128 : rows_in_block);
+        j->row_blocks = cc_min(most, cc_ceil_div(j->row_blocks, threads) * threads);
+    } else if (j->chunks == 1) {
+        j->column_blocks = cc_min(j->panels, cc_ceil_div(j->column_blocks, threads) * threads);
+    }
+
+    const bool one_panel = j->panels == 1 && j->n % kernels->lanes == 0;
+    j->pack_b = j->b.transposed || !(one_panel || few_rows || j->a.transposed);
+    j->pack_a = !j->a.transposed && j->panels / j->column_blocks > 3 && j->a.ld % 1024 == 0;
+}
+
+cc_status cc_gemm_provide(cc_gemm_job *j, cc_arena *arena, int parts, float **memory)
+{
+    const int64_t padded = cc_gemm_padded(j->kernels, j->n);
+    const int64_t panels_in_block = cc_ceil_div(j->panels, j->column_blocks);
+    const bool shared = j->pack_b && j->row_blocks > 1;
+    int64_t packed = 0, partial = 0, parts_total, total;
+    if (shared && !cc_mul(j->k, padded, &packed))
+        return CC_ERR_OVERFLOW;
+    if (j->chunks > 1)
+        partial = cc_ceil_div(j->chunks * j->m * j->n, 16) * 16;
+    j->scratch_b = shared ? 0 : j->depth * cc_min(padded, panels_in_block * j->panel_columns);
+    if (!j->pack_b)
+        j->scratch_b = padded == j->n ? 0 : j->depth * j->panel_columns;
+    j->scratch_a = j->pack_a ? CC_TILE_MAX_ROWS * (j->depth + 16) : 0;
+    j->scratch_c = j->turned ? 2 * padded * cc_ceil_div(j->m, j->row_blocks) : 0;
+    if (!cc_mul(parts, j->scratch_a + j->scratch_b + j->scratch_c, &parts_total) ||
+        !cc_add(packed, parts_total, &total) || !cc_add(total, partial, &total) || total > PTRDIFF_MAX / 16)
+        return CC_ERR_OVERFLOW;
+    *memory = NULL;
+    if (total == 0)
+        return CC_OK;
+    *memory = cc_arena_alloc(arena, (size_t)total * sizeof(float));
+    if (*memory == NULL)
+        return CC_ERR_MEMORY;
+    j->partial = j->chunks > 1 ? *memory : NULL;
+    j->packed = shared ? *memory + partial : NULL;
+    j->scratch = *memory + partial + packed;
+    return CC_OK;
+}
