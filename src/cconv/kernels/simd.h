@@ -8,6 +8,9 @@
 
 #include <stdint.h>
 #include <string.h>
+#if CC_LANES >= 8
+#include <immintrin.h>
+#endif
 
 typedef float vec __attribute__((vector_size(CC_LANES * 4)));
 typedef double vecd __attribute__((vector_size(CC_LANES * 4)));
@@ -28,6 +31,27 @@ CC_INLINE vec vset1(float s) { return s - (vec){0}; }
 CC_INLINE vec vselect(veci mask, vec a, vec b) { return (vec)((mask & (veci)a) | (~mask & (veci)b)); }
 CC_INLINE vecd vdload(const double *p) { return *(const vecd_unaligned *)p; }
 CC_INLINE void vdstore(double *p, vecd v) { *(vecd_unaligned *)p = v; }
+
+/* The first 0 <= n <= CC_LANES elements; what lies behind them is not touched, and loads as 0. */
+#if CC_LANES == 16
+CC_INLINE __mmask16 vpart(int64_t n) { return (__mmask16)((1u << n) - 1); }
+CC_INLINE vec vload_part(const float *p, int64_t n) { return (vec)_mm512_maskz_loadu_ps(vpart(n), p); }
+CC_INLINE void vstore_part(float *p, int64_t n, vec v) { _mm512_mask_storeu_ps(p, vpart(n), (__m512)v); }
+#elif CC_LANES == 8
+CC_INLINE __m256i vpart(int64_t n) { return (__m256i)((veci){0, 1, 2, 3, 4, 5, 6, 7} < (int32_t)n); }
+CC_INLINE vec vload_part(const float *p, int64_t n) { return (vec)_mm256_maskload_ps(p, vpart(n)); }
+CC_INLINE void vstore_part(float *p, int64_t n, vec v) { _mm256_maskstore_ps(p, vpart(n), (__m256)v); }
+#else
+CC_INLINE vec vload_part(const float *p, int64_t n)
+{
+    return (vec){n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, n > 3 ? p[3] : 0};
+}
+CC_INLINE void vstore_part(float *p, int64_t n, vec v)
+{
+    for (int64_t i = 0; i < n; i++)
+        p[i] = v[i];
+}
+#endif
 
 /* a0 b0 a1 b1 ... of the lower and of the upper halves. */
 #if CC_LANES == 4
