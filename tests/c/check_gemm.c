@@ -76,21 +76,21 @@ static void dots(check *c)
 {
     SLOT(c, gemm.dots);
     const int64_t rows = check_integer(c, 0, 6), cols = check_integer(c, 0, 6);
-    const int64_t k = c->bench ? 1024 : check_integer(c, 0, 3 * c->kernels->lanes);
-    const int64_t lda = k + check_integer(c, 0, 3), ldb = k + check_integer(c, 0, 3), ldy = cols + check_integer(c, 0, 3);
+    const int64_t depth = c->bench ? 1024 : check_integer(c, 0, 3 * c->kernels->lanes);
+    const int64_t lda = depth + check_integer(c, 0, 3), ldb = depth + check_integer(c, 0, 3), ldy = cols + check_integer(c, 0, 3);
     const float *a = check_f32(c, rows * lda), *b = check_f32(c, cols * ldb);
     float *y = check_f32(c, rows * ldy);
     double *expected = check_f64(c, rows * ldy);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < ldy; j++) {
             double sum = 0;
-            for (int64_t p = 0; p < k && j < cols; p++)
+            for (int64_t p = 0; p < depth && j < cols; p++)
                 sum += (double)a[i * lda + p] * (double)b[j * ldb + p];
             expected[i * ldy + j] = j < cols ? sum : (double)y[i * ldy + j];
         }
-    c->kernels->gemm.dots(rows, cols, k, a, lda, b, ldb, y, ldy);
-    check_near_f32(c, y, expected, rows * ldy, EPS, (double)(k + 1));
-    BENCH(c, 2.0 * (double)(rows * cols * k), "FLOP", c->kernels->gemm.dots(rows, cols, k, a, lda, b, ldb, y, ldy));
+    c->kernels->gemm.dots(rows, cols, depth, a, lda, b, ldb, y, ldy);
+    check_near_f32(c, y, expected, rows * ldy, EPS, (double)(depth + 1));
+    BENCH(c, 2.0 * (double)(rows * cols * depth), "FLOP", c->kernels->gemm.dots(rows, cols, depth, a, lda, b, ldb, y, ldy));
     check_done(c);
 }
 
