@@ -11,6 +11,7 @@
  * pixel or weight reaches in direct convolution it reaches here, too, and makes it Inf or NaN. So the
  * outputs' magnitudes tell when to compute everything again by an algorithm that has no transforms.
  */
+#include <stdlib.h>
 #include <float.h>
 #include <math.h>
 
@@ -25,7 +26,7 @@
 typedef struct job {
     const cc_kernels *kernels;
     cc_winograd_grid from, to; /* the images convolved, and the result's */
-    int64_t tiles, blocks;
+    int64_t tiles, block, blocks; /* tiles in all and of a block */
     cc_winograd_columns columns;
     const float *x, *w, *bias, *residual;
     float *y;
@@ -116,7 +117,7 @@ static void tile_task(void *argument, int64_t begin, int64_t end, int part)
     job *j = argument;
     const cc_winograd_kernels *kernels = &j->kernels->winograd;
     float *scratch = j->scratch + part * CC_WINOGRAD_PLACES * (j->v_plane + j->m_plane);
-    const cc_winograd_planes v = {scratch, j->v_plane, SLICE, BLOCK_TILES * SLICE};
+    const cc_winograd_planes v = {scratch, j->v_plane, SLICE, j->block * SLICE};
     const cc_winograd_planes m = {scratch + CC_WINOGRAD_PLACES * j->v_plane, j->m_plane, j->columns.width, 0};
     for (int64_t i = begin; i < end; i++) {
         const int64_t first = j->tiles * i / j->blocks, tiles = j->tiles * (i + 1) / j->blocks - first;
@@ -140,13 +141,13 @@ static cc_status convolve(const cc_context *context, job *j, int64_t images, boo
     j->to.rows = j->from.rows = cc_ceil_div(j->to.height, CC_WINOGRAD_TILE);
     j->to.columns = j->from.columns = cc_ceil_div(j->to.width, CC_WINOGRAD_TILE);
     j->tiles = images * j->to.rows * j->to.columns;
-    j->blocks = cc_ceil_div(j->tiles, BLOCK_TILES);
+    j->block = getenv("T")?atoi(getenv("T")):24; j->blocks = cc_ceil_div(j->tiles, j->block);
     j->columns = cc_winograd_cut(context->kernels, j->to.channels);
 
     /* One line more keeps the planes off each other's cache sets. */
     const int64_t u_block = depth * j->columns.width, u_plane = u_block * j->columns.blocks + 16;
-    j->v_plane = slices * SLICE * BLOCK_TILES + 16;
-    j->m_plane = BLOCK_TILES * j->columns.width + 16;
+    j->v_plane = slices * SLICE * j->block + 16;
+    j->m_plane = j->block * j->columns.width + 16;
     const int parts = cc_parts(context->pool, j->blocks, 1);
     const int64_t floats = CC_WINOGRAD_PLACES * (u_plane + parts * (j->v_plane + j->m_plane));
     float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float) + (size_t)slices * sizeof(int64_t));
@@ -156,7 +157,7 @@ static cc_status convolve(const cc_context *context, job *j, int64_t images, boo
     j->scratch = memory + CC_WINOGRAD_PLACES * u_plane;
     int64_t *offset = (int64_t *)(void *)(memory + floats);
     for (int64_t s = 0; s < slices; s++)
-        offset[s] = s * BLOCK_TILES * SLICE;
+        offset[s] = s * j->block * SLICE;
     j->offset = offset;
     for (int p = 0; p < parts; p++)
         j->magnitude[p] = 0;
