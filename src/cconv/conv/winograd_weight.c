@@ -1,91 +1,164 @@
 /* conv/winograd_weight.c -- backward_weight by the adjoint of F(4x4, 3x3) (kernels/winograd.h).
  *
  *     for a run of tiles:  V = transform(x), D = transform(dy)       36 x (tiles x channels)
- *       for each place and block of output channels:  U[xi] += V[xi]' D[xi]
+ *                          U[xi] += V[xi]' D[xi]                     36 x (inputs x outputs)
  *     dw += transform(U)
  *
- * Sums over tiles are cut by the shape alone, into blocks of at most DEPTH that are added in order.
+ * Few channels: tiles are cut into shares, each with a U of its own, so that threads never wait and V, D
+ * and U stay in a core's cache. Many channels: threads share the runs and cut U into places and blocks
+ * of outputs; or, for few tiles, into patches of inputs and outputs, each finished while it is in cache. The shape alone decides this, and so the order in which everything is added.
  */
 #include "winograd.h"
 
 #define SLICE CC_WINOGRAD_SLICE
-/* Tiles summed in registers; their D for one place stays in the first-level cache. */
+/* Tiles summed in registers at a time; their D for one place stays in the first-level cache. */
 #define DEPTH 128
-/* Tiles transformed at a time: bytes of V and D together. */
-#define RUN_BYTES ((int64_t)16 << 20)
+/* Inputs of a patch; its U stays in the second-level cache. */
+#define PATCH 64
+/* Floats that the U of all shares may take, and tiles that a share should have. */
+#define SHARED_FLOATS (5 << 18)
+#define SHARE 128
+
+/* Tiles of a run that threads share, and so few that U costs more than they do. */
+#define LONGEST_RUN 192
+#define FEW_TILES 64
 
 typedef struct job {
     const cc_kernels *kernels;
     cc_winograd_grid x_grid, dy_grid;
-    cc_winograd_columns columns;
+    cc_winograd_columns columns; /* blocks of outputs */
     const float *x, *dy;
     float *dw;
-    int64_t inputs, slices;
-    int64_t first, run; /* tiles at hand */
-    cc_winograd_planes v, d, u;
+    int64_t inputs, patches_down, patches;
+    int64_t tiles, shares, run; /* a run is transformed at once */
+    bool patchwise;             /* U is made and finished patch by patch */
+    int64_t first, now;         /* the run at hand, where threads share it */
+    cc_winograd_planes v, d;    /* of the run: shared, or one for each part */
+    cc_winograd_planes u;       /* all of it for each share; or a patch for each part */
+    cc_winograd_planes w;       /* of a patch: dw, 9 places */
+    int64_t v_floats, d_floats, u_floats, w_floats;
     float magnitude[CC_MAX_THREADS];
 } job;
 
-/* Items: tiles of the run. */
-static void transform_task(void *argument, int64_t begin, int64_t end, int part)
+/* Inputs and outputs that are finished together. */
+typedef struct patch {
+    int64_t input, inputs, block, outputs;
+} patch;
+
+static patch find_patch(const job *j, int64_t index)
 {
-    const job *j = argument;
-    cc_winograd_planes v = j->v, d = j->d;
-    (void)part;
-    v.data += begin * v.width;
-    d.data += begin * d.width;
-    j->kernels->winograd.input(&j->x_grid, j->x, j->inputs, j->first + begin, end - begin, &v);
-    j->kernels->winograd.gradient(&j->dy_grid, j->dy, j->columns.channels, j->first + begin, end - begin, &d);
+    const int64_t input = index % j->patches_down * PATCH, block = index / j->patches_down;
+    return (patch){input, cc_min(PATCH, j->inputs - input), block, cc_winograd_channels(&j->columns, block)};
 }
 
-/* Items: blocks of columns, of each place. */
-static void multiply_task(void *argument, int64_t begin, int64_t end, int part)
+static cc_winograd_planes shifted(cc_winograd_planes planes, int64_t floats)
 {
-    const job *j = argument;
-    const int64_t chunks = cc_ceil_div(j->run, DEPTH);
-    (void)part;
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t xi = i / j->columns.blocks, block = i % j->columns.blocks;
-        const int64_t vectors = cc_winograd_vectors(j->kernels, &j->columns, block);
-        const cc_gemm_tile *tile = j->kernels->gemm.tile_t[vectors];
-        const int tallest = j->kernels->gemm.max_rows[vectors];
-        for (int64_t chunk = 0; chunk < chunks; chunk++) {
-            const int64_t t = j->run * chunk / chunks, depth = j->run * (chunk + 1) / chunks - t;
-            const float *b = j->d.data + xi * j->d.plane + block * j->d.block + t * j->d.width;
-            float *c = j->u.data + xi * j->u.plane + block * j->u.block;
-            for (int64_t s = 0; s < j->slices; s++) {
-                const int64_t rows = cc_min(SLICE, j->inputs - s * SLICE), strips = cc_ceil_div(rows, tallest);
-                const float *a = j->v.data + xi * j->v.plane + s * j->v.block + t * SLICE;
-                for (int64_t k = 0; k < strips; k++) {
-                    const int64_t r = rows * k / strips;
-                    tile[rows * (k + 1) / strips - r](1, NULL, depth, a + r, 1, SLICE, b, j->d.width,
-                                                      c + (s * SLICE + r) * j->u.width, j->u.width,
-                                                      j->first > 0 || chunk > 0);
-                }
+    planes.data += floats;
+    return planes;
+}
+
+static void transform(const job *j, int64_t first, int64_t tiles, const cc_winograd_planes *v,
+                      const cc_winograd_planes *d)
+{
+    j->kernels->winograd.input(&j->x_grid, j->x, j->inputs, first, tiles, v);
+    j->kernels->winograd.gradient(&j->dy_grid, j->dy, j->columns.channels, first, tiles, d);
+}
+
+/* u (inputs x a block of outputs) = [u +] V[xi]' D[xi], the inputs from `input` on, over `tiles` tiles. */
+static void multiply(const job *j, int64_t xi, int64_t input, int64_t inputs, int64_t block, int64_t tiles,
+                     const cc_winograd_planes *v, const cc_winograd_planes *d, float *u, bool accumulate)
+{
+    const int64_t vectors = cc_winograd_vectors(j->kernels, &j->columns, block), chunks = cc_ceil_div(tiles, DEPTH);
+    const cc_gemm_tile *tile = j->kernels->gemm.tile_t[vectors];
+    const int tallest = j->kernels->gemm.max_rows[vectors];
+    for (int64_t chunk = 0; chunk < chunks; chunk++) {
+        const int64_t t = tiles * chunk / chunks, depth = tiles * (chunk + 1) / chunks - t;
+        const float *b = d->data + xi * d->plane + block * d->block + t * d->width;
+        for (int64_t i = 0; i < inputs; i += SLICE) {
+            const int64_t rows = cc_min(SLICE, inputs - i), strips = cc_ceil_div(rows, tallest);
+            const float *a = v->data + xi * v->plane + (input + i) / SLICE * v->block + t * SLICE;
+            for (int64_t s = 0; s < strips; s++) {
+                const int64_t r = rows * s / strips;
+                tile[rows * (s + 1) / strips - r](1, NULL, depth, a + r, 1, SLICE, b, d->width,
+                                                  u + (i + r) * j->u.width, j->u.width, accumulate || chunk > 0);
             }
         }
     }
 }
 
-/* Items: slices of the inputs, of each block of columns. */
-static cc_winograd_planes part_of_u(const job *j, int64_t item, int64_t *inputs, int64_t *outputs, int64_t *at)
+/* Items: shares. */
+static void share_task(void *argument, int64_t begin, int64_t end, int part)
 {
-    const int64_t s = item % j->slices, block = item / j->slices;
-    cc_winograd_planes u = j->u;
-    u.data += block * u.block + s * SLICE * u.width;
-    *inputs = cc_min(SLICE, j->inputs - s * SLICE);
-    *outputs = cc_winograd_channels(&j->columns, block);
-    *at = block * j->columns.width * j->inputs * 9 + s * SLICE * 9;
-    return u;
+    const job *j = argument;
+    const cc_winograd_planes v = shifted(j->v, part * j->v_floats), d = shifted(j->d, part * j->d_floats);
+    for (int64_t share = begin; share < end; share++) {
+        const int64_t first = j->tiles * share / j->shares, last = j->tiles * (share + 1) / j->shares;
+        float *u = j->u.data + share * j->u_floats;
+        for (int64_t t = first; t < last; t += j->run) {
+            const int64_t tiles = cc_min(j->run, last - t);
+            transform(j, t, tiles, &v, &d);
+            for (int64_t xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
+                for (int64_t block = 0; block < j->columns.blocks; block++)
+                    multiply(j, xi, 0, j->inputs, block, tiles, &v, &d, u + xi * j->u.plane + block * j->u.block,
+                             t > first);
+        }
+    }
 }
 
-static void gradient_task(void *argument, int64_t begin, int64_t end, int part)
+/* Items: tiles of the run. */
+static void transform_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    const job *j = argument;
+    const cc_winograd_planes v = shifted(j->v, begin * j->v.width), d = shifted(j->d, begin * j->d.width);
+    (void)part;
+    transform(j, j->first + begin, end - begin, &v, &d);
+}
+
+/* Items: blocks of outputs, of each place. */
+static void place_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    const job *j = argument;
+    (void)part;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t xi = i / j->columns.blocks, block = i % j->columns.blocks;
+        multiply(j, xi, 0, j->inputs, block, j->now, &j->v, &j->d, j->u.data + xi * j->u.plane + block * j->u.block,
+                 j->first > 0);
+    }
+}
+
+static void finish(job *j, int64_t index, const cc_winograd_planes *u, int part)
+{
+    const patch p = find_patch(j, index);
+    const cc_winograd_planes w = shifted(j->w, index * j->w_floats);
+    cc_winograd_note(&j->magnitude[part], j->kernels->winograd.weight_gradient(u, p.inputs, p.outputs, &w));
+}
+
+/* Items: patches, of the one run. */
+static void patch_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    job *j = argument;
+    const cc_winograd_planes u = shifted(j->u, part * j->u_floats);
+    for (int64_t i = begin; i < end; i++) {
+        const patch p = find_patch(j, i);
+        for (int64_t xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
+            multiply(j, xi, p.input, p.inputs, p.block, j->now, &j->v, &j->d, u.data + xi * u.plane, false);
+        finish(j, i, &u, part);
+    }
+}
+
+/* Items: patches, of the sum over the shares. */
+static void sum_task(void *argument, int64_t begin, int64_t end, int part)
 {
     job *j = argument;
     for (int64_t i = begin; i < end; i++) {
-        int64_t inputs, outputs, at;
-        const cc_winograd_planes u = part_of_u(j, i, &inputs, &outputs, &at);
-        cc_winograd_note(&j->magnitude[part], j->kernels->winograd.weight_gradient(&u, inputs, outputs));
+        const patch p = find_patch(j, i);
+        const cc_winograd_planes u = shifted(j->u, p.block * j->u.block + p.input * j->u.width);
+        for (int64_t share = 1; share < j->shares; share++)
+            for (int64_t xi = 0; xi < CC_WINOGRAD_PLACES; xi++) {
+                float *sum = u.data + xi * u.plane;
+                j->kernels->eltwise.add_f32(sum, sum + share * j->u_floats, sum, p.inputs * u.width);
+            }
+        finish(j, i, &u, part);
     }
 }
 
@@ -94,10 +167,34 @@ static void add_task(void *argument, int64_t begin, int64_t end, int part)
     const job *j = argument;
     (void)part;
     for (int64_t i = begin; i < end; i++) {
-        int64_t inputs, outputs, at;
-        const cc_winograd_planes u = part_of_u(j, i, &inputs, &outputs, &at);
-        j->kernels->winograd.weight_add(&u, inputs, outputs, j->dw + at, j->inputs * 9);
+        const patch p = find_patch(j, i);
+        const cc_winograd_planes w = shifted(j->w, i * j->w_floats);
+        float *dw = j->dw + (p.block * j->columns.width * j->inputs + p.input) * 9;
+        j->kernels->winograd.weight_add(&w, p.inputs, p.outputs, dw, j->inputs * 9);
     }
+}
+
+static void run_tasks(const cc_context *context, job *j, int parts, bool *sound)
+{
+    cc_pool *pool = context->pool;
+    const int64_t products = CC_WINOGRAD_PLACES * j->columns.blocks;
+    const int patch_parts = cc_parts(pool, j->patches, 1);
+    if (j->shares > 1)
+        cc_parallel_for(pool, parts, j->shares, share_task, j);
+    else
+        for (j->first = 0; j->first < j->tiles; j->first += j->now) {
+            j->now = cc_min(j->run, j->tiles - j->first);
+            cc_parallel_for(pool, cc_parts(pool, j->now, 4), j->now, transform_task, j);
+            if (j->patchwise)
+                cc_parallel_for(pool, patch_parts, j->patches, patch_task, j);
+            else
+                cc_parallel_for(pool, cc_parts(pool, products, 1), products, place_task, j);
+        }
+    if (!j->patchwise)
+        cc_parallel_for(pool, patch_parts, j->patches, sum_task, j);
+    *sound = cc_winograd_sound(j->magnitude, patch_parts);
+    if (*sound)
+        cc_parallel_for(pool, patch_parts, j->patches, add_task, j);
 }
 
 cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *conv, const float *x, const float *dy,
@@ -112,35 +209,40 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
         .dy_grid = {w->output[1], w->output[2], conv->oc, 0, 0, rows, columns},
         .columns = cc_winograd_cut(context->kernels, conv->oc),
         .x = x, .dy = dy, .dw = dw,
-        .inputs = conv->ic, .slices = cc_ceil_div(conv->ic, SLICE),
+        .inputs = conv->ic, .tiles = conv->n * rows * columns,
     };
-    const int64_t tiles = conv->n * rows * columns;
-    const int64_t v_width = j.slices * SLICE, d_width = j.columns.width * j.columns.blocks;
-    const int64_t affordable = RUN_BYTES / (CC_WINOGRAD_PLACES * (v_width + d_width) * (int64_t)sizeof(float));
-    const int64_t run = cc_min(tiles, cc_max(DEPTH, affordable / DEPTH * DEPTH));
+    const int64_t v_width = cc_ceil_div(j.inputs, SLICE) * SLICE, d_width = j.columns.width * j.columns.blocks;
+    j.patches_down = cc_ceil_div(j.inputs, PATCH);
+    j.patches = j.patches_down * j.columns.blocks;
+    int64_t u_plane = j.inputs * d_width + 16;
+    j.shares = 1;
+    while (j.shares * 2 * CC_WINOGRAD_PLACES * u_plane <= SHARED_FLOATS && j.shares * 2 * SHARE <= j.tiles)
+        j.shares *= 2;
+    /* A longer run reads and writes U less often, but its V and D need more room. */
+    const int64_t balance = v_width * d_width / (v_width + d_width);
+    const int64_t longest = j.shares > 1 ? cc_max(64, cc_min(DEPTH, 2048 / balance)) : LONGEST_RUN;
+    j.run = cc_ceil_div(j.tiles, cc_ceil_div(j.tiles, longest));
+    j.patchwise = j.shares == 1 && j.tiles <= FEW_TILES;
+    if (j.patchwise)
+        u_plane = PATCH * j.columns.width + 16;
 
-    const int64_t v_plane = run * v_width + 16, d_plane = run * d_width + 16, u_plane = conv->ic * d_width + 16;
-    const int64_t floats = CC_WINOGRAD_PLACES * (v_plane + d_plane + u_plane);
+    const int64_t v_plane = j.run * v_width + 16, d_plane = j.run * d_width + 16, w_plane = PATCH * j.columns.width + 16;
+    const int parts = cc_parts(context->pool, j.shares > 1 ? j.shares : j.patches, 1);
+    const int64_t runs = j.shares > 1 ? parts : 1, sums = j.patchwise ? parts : j.shares;
+    j.v_floats = CC_WINOGRAD_PLACES * v_plane;
+    j.d_floats = CC_WINOGRAD_PLACES * d_plane;
+    j.u_floats = CC_WINOGRAD_PLACES * u_plane;
+    j.w_floats = 9 * w_plane;
+    const int64_t floats = runs * (j.v_floats + j.d_floats) + sums * j.u_floats + j.patches * j.w_floats;
     float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float));
     if (memory == NULL)
         return CC_ERR_MEMORY;
-    j.v = (cc_winograd_planes){memory, v_plane, SLICE, run * SLICE};
-    j.d = (cc_winograd_planes){memory + CC_WINOGRAD_PLACES * v_plane, d_plane, j.columns.width, run * j.columns.width};
-    j.u = (cc_winograd_planes){memory + CC_WINOGRAD_PLACES * (v_plane + d_plane), u_plane, j.columns.width,
-                               conv->ic * j.columns.width};
-
-    for (j.first = 0; j.first < tiles; j.first += j.run) {
-        j.run = cc_min(run, tiles - j.first);
-        cc_parallel_for(context->pool, cc_parts(context->pool, j.run, 4), j.run, transform_task, &j);
-        const int64_t products = CC_WINOGRAD_PLACES * j.columns.blocks;
-        cc_parallel_for(context->pool, cc_parts(context->pool, products, 1), products, multiply_task, &j);
-    }
-    const int64_t items = j.slices * j.columns.blocks;
-    const int parts = cc_parts(context->pool, items, 4);
-    cc_parallel_for(context->pool, parts, items, gradient_task, &j);
-    *sound = cc_winograd_sound(j.magnitude, parts);
-    if (*sound)
-        cc_parallel_for(context->pool, parts, items, add_task, &j);
+    float *d = memory + runs * j.v_floats, *u = d + runs * j.d_floats;
+    j.v = (cc_winograd_planes){memory, v_plane, SLICE, j.run * SLICE};
+    j.d = (cc_winograd_planes){d, d_plane, j.columns.width, j.run * j.columns.width};
+    j.u = (cc_winograd_planes){u, u_plane, j.columns.width, j.patchwise ? 0 : j.inputs * j.columns.width};
+    j.w = (cc_winograd_planes){u + sums * j.u_floats, w_plane, j.columns.width, 0};
+    run_tasks(context, &j, parts, sound);
     cc_arena_free(context->arena, memory);
     return CC_OK;
 }

@@ -56,10 +56,11 @@ typedef struct cc_winograd_kernels {
     /* u(o, i) of the kernel turned by 180 degrees: `outputs` rows, `inputs` columns. */
     void (*weight_turned)(const float *w, int64_t row, int64_t outputs, int64_t inputs, const cc_winograd_planes *u);
 
-    /* Places 0..8 of u become G' u G; returns the sum of their magnitudes. */
-    float (*weight_gradient)(const cc_winograd_planes *u, int64_t inputs, int64_t outputs);
-    /* dw(o, i) += places 0..8 of u(i, o) */
-    void (*weight_add)(const cc_winograd_planes *u, int64_t inputs, int64_t outputs, float *dw, int64_t row);
+    /* w(i, o) = G' u(i, o) G, of which the first 9 places are taken; returns the sum of the magnitudes. */
+    float (*weight_gradient)(const cc_winograd_planes *u, int64_t inputs, int64_t outputs,
+                             const cc_winograd_planes *w);
+    /* dw(o, i) += w(i, o) */
+    void (*weight_add)(const cc_winograd_planes *w, int64_t inputs, int64_t outputs, float *dw, int64_t row);
 } cc_winograd_kernels;
 
 #endif
