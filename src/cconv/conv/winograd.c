@@ -1,5 +1,6 @@
 /* conv/winograd.c -- 3x3 convolution of channels-last float32 images by Winograd's F(4x4, 3x3): a quarter
- * of the multiplications (kernels/winograd.h).
+ * of the multiplications (kernels/winograd.h). F(2x2, 3x3) would save no more than leaving out the taps
+ * beyond the edge does on the images too small for F(4x4).
  *
  * forward, and backward_data with the kernels turned and channels exchanged:
  *
@@ -7,35 +8,42 @@
  *       for a block of output channels:  M[xi] = V[xi] U[xi]                 36 x (tiles x width)
  *                                        y = transform(M)
  *
+ * Threads take blocks of tiles so small that V and M stay in cache. Where U is what needs the room, tile
+ * blocks are large, threads take output channels, and transform their weights as they go.
+ *
  * Values that leave the range of float on the way, or Inf and NaN in the data, cannot hide: whatever a
  * pixel or weight reaches in direct convolution it reaches here, too, and makes it Inf or NaN. So the
  * outputs' magnitudes tell when to compute everything again by an algorithm that has no transforms.
  */
-#include <stdlib.h>
 #include <float.h>
 #include <math.h>
 
 #include "algo.h"
 #include "winograd.h"
 
-/* Tiles of a block: V, M and U of 64 channels fit into a second-level cache together. */
-#define BLOCK_TILES 24
 /* Channels that stand together in V: a cache line. */
 #define SLICE CC_WINOGRAD_SLICE
+/* Tiles of a block: V, M and U of 64 channels fit into a second-level cache together. */
+#define BLOCK 24
+/* Floats of U from which on it is not kept, tiles of a block then, and depth of the piece that is made. */
+#define LARGE_U (CC_WINOGRAD_PLACES << 17)
+#define LARGE_BLOCK 192
+#define PIECE 64
 
 typedef struct job {
     const cc_kernels *kernels;
     cc_winograd_grid from, to; /* the images convolved, and the result's */
-    int64_t tiles, block, blocks; /* tiles in all and of a block */
-    cc_winograd_columns columns;
+    cc_winograd_columns columns; /* blocks of output channels */
     const float *x, *w, *bias, *residual;
     float *y;
     bool turned, relu;
     int64_t row; /* weights of an output channel */
-    cc_winograd_planes u;
-    const int64_t *offset;     /* of the slices of a block of V */
-    float *scratch;            /* V and M of each part */
-    int64_t v_plane, m_plane;
+    int64_t tiles, blocks, block; /* in all, blocks of them, the largest block's */
+    int64_t first, now;           /* the block at hand, where threads share it */
+    cc_winograd_planes u;         /* all of it, or a piece for each part */
+    cc_winograd_planes v, m;      /* of a block; those of the next part are `stride` further */
+    int64_t u_stride, v_stride, m_stride;
+    const int64_t *offset;           /* of the slices of V */
     float magnitude[CC_MAX_THREADS]; /* of each part's outputs */
 } job;
 
@@ -69,6 +77,54 @@ void cc_winograd_note(float *magnitude, float value)
         *magnitude = value <= FLT_MAX ? value : INFINITY;
 }
 
+static cc_winograd_planes shifted(cc_winograd_planes planes, int64_t floats)
+{
+    planes.data += floats;
+    return planes;
+}
+
+/* u = the weights of input channels k to k + depth for a block of columns. */
+static void transform_weights(const job *j, int64_t k, int64_t depth, int64_t block, const cc_winograd_planes *u)
+{
+    const int64_t c = block * j->columns.width, channels = cc_winograd_channels(&j->columns, block);
+    if (j->turned)
+        j->kernels->winograd.weight_turned(j->w + k * j->row + c * 9, j->row, depth, channels, u);
+    else
+        j->kernels->winograd.weight(j->w + c * j->row + k * 9, j->row, depth, channels, u);
+}
+
+/* m (tiles x a block of columns) = [m +] v (tiles x depth) u, for each place. */
+static void multiply(const job *j, int64_t tiles, int64_t depth, int64_t block, const cc_winograd_planes *v,
+                     const cc_winograd_planes *u, const cc_winograd_planes *m, bool accumulate)
+{
+    const int64_t vectors = cc_winograd_vectors(j->kernels, &j->columns, block);
+    const cc_gemm_tile *tile = j->kernels->gemm.tile[vectors];
+    const int64_t strips = cc_ceil_div(tiles, j->kernels->gemm.max_rows[vectors]);
+    const int64_t slices = depth / SLICE, rest = depth % SLICE;
+    for (int64_t xi = 0; xi < CC_WINOGRAD_PLACES; xi++) {
+        const float *b = u->data + xi * u->plane;
+        for (int64_t s = 0; s < strips; s++) {
+            const int64_t t = tiles * s / strips, rows = tiles * (s + 1) / strips - t;
+            const float *a = v->data + xi * v->plane + t * SLICE;
+            float *c = m->data + xi * m->plane + t * m->width;
+            if (slices > 0)
+                tile[rows](slices, j->offset, SLICE, a, SLICE, 1, b, u->width, c, m->width, accumulate);
+            if (rest > 0)
+                tile[rows](1, NULL, rest, a + slices * v->block, SLICE, 1, b + slices * SLICE * u->width, u->width, c,
+                           m->width, accumulate || slices > 0);
+        }
+    }
+}
+
+static void finish(job *j, int64_t first, int64_t tiles, int64_t block, const cc_winograd_planes *m, int part)
+{
+    const int64_t c = block * j->columns.width;
+    const float *bias = j->bias != NULL ? j->bias + c : NULL, *residual = j->residual != NULL ? j->residual + c : NULL;
+    cc_winograd_note(&j->magnitude[part],
+                     j->kernels->winograd.output(&j->to, m, cc_winograd_channels(&j->columns, block), first, tiles, bias,
+                                                 residual, j->relu, j->y + c));
+}
+
 /* Items: slices of the depth, of each block of columns. */
 static void weight_task(void *argument, int64_t begin, int64_t end, int part)
 {
@@ -76,60 +132,50 @@ static void weight_task(void *argument, int64_t begin, int64_t end, int part)
     const int64_t slices = cc_ceil_div(j->from.channels, SLICE);
     (void)part;
     for (int64_t i = begin; i < end; i++) {
-        const int64_t k = i % slices * SLICE, block = i / slices, c = block * j->columns.width;
-        const int64_t depth = cc_min(SLICE, j->from.channels - k);
-        const int64_t channels = cc_winograd_channels(&j->columns, block);
-        cc_winograd_planes u = j->u;
-        u.data += block * u.block + k * u.width;
-        if (j->turned)
-            j->kernels->winograd.weight_turned(j->w + k * j->row + c * 9, j->row, depth, channels, &u);
-        else
-            j->kernels->winograd.weight(j->w + c * j->row + k * 9, j->row, depth, channels, &u);
-    }
-}
-
-/* M (tiles x a block of columns) = V (tiles x depth) * U, for each place. */
-static void multiply(const job *j, const cc_winograd_planes *v, int64_t tiles, int64_t block,
-                     const cc_winograd_planes *m)
-{
-    const int64_t vectors = cc_winograd_vectors(j->kernels, &j->columns, block);
-    const cc_gemm_tile *tile = j->kernels->gemm.tile[vectors];
-    const int64_t strips = cc_ceil_div(tiles, j->kernels->gemm.max_rows[vectors]);
-    const int64_t depth = j->from.channels, slices = depth / SLICE, rest = depth % SLICE;
-    for (int64_t xi = 0; xi < CC_WINOGRAD_PLACES; xi++) {
-        const float *u = j->u.data + xi * j->u.plane + block * j->u.block;
-        for (int64_t s = 0; s < strips; s++) {
-            const int64_t t = tiles * s / strips, rows = tiles * (s + 1) / strips - t;
-            const float *a = v->data + xi * v->plane + t * SLICE;
-            float *c = m->data + xi * m->plane + t * m->width;
-            if (slices > 0)
-                tile[rows](slices, j->offset, SLICE, a, SLICE, 1, u, j->u.width, c, m->width, false);
-            if (rest > 0)
-                tile[rows](1, NULL, rest, a + slices * v->block, SLICE, 1, u + slices * SLICE * j->u.width,
-                           j->u.width, c, m->width, slices > 0);
-        }
+        const int64_t k = i % slices * SLICE, block = i / slices;
+        const cc_winograd_planes u = shifted(j->u, block * j->u.block + k * j->u.width);
+        transform_weights(j, k, cc_min(SLICE, j->from.channels - k), block, &u);
     }
 }
 
 /* Items: blocks of tiles. */
-static void tile_task(void *argument, int64_t begin, int64_t end, int part)
+static void block_task(void *argument, int64_t begin, int64_t end, int part)
 {
     job *j = argument;
-    const cc_winograd_kernels *kernels = &j->kernels->winograd;
-    float *scratch = j->scratch + part * CC_WINOGRAD_PLACES * (j->v_plane + j->m_plane);
-    const cc_winograd_planes v = {scratch, j->v_plane, SLICE, j->block * SLICE};
-    const cc_winograd_planes m = {scratch + CC_WINOGRAD_PLACES * j->v_plane, j->m_plane, j->columns.width, 0};
+    const cc_winograd_planes v = shifted(j->v, part * j->v_stride), m = shifted(j->m, part * j->m_stride);
     for (int64_t i = begin; i < end; i++) {
         const int64_t first = j->tiles * i / j->blocks, tiles = j->tiles * (i + 1) / j->blocks - first;
-        kernels->input(&j->from, j->x, j->from.channels, first, tiles, &v);
+        j->kernels->winograd.input(&j->from, j->x, j->from.channels, first, tiles, &v);
         for (int64_t block = 0; block < j->columns.blocks; block++) {
-            const int64_t c = block * j->columns.width;
-            multiply(j, &v, tiles, block, &m);
-            cc_winograd_note(&j->magnitude[part],
-                             kernels->output(&j->to, &m, cc_winograd_channels(&j->columns, block), first, tiles,
-                                             j->bias != NULL ? j->bias + c : NULL,
-                                             j->residual != NULL ? j->residual + c : NULL, j->relu, j->y + c));
+            const cc_winograd_planes u = shifted(j->u, block * j->u.block);
+            multiply(j, tiles, j->from.channels, block, &v, &u, &m, false);
+            finish(j, first, tiles, block, &m, part);
         }
+    }
+}
+
+/* Items: tiles of the block. */
+static void input_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    const job *j = argument;
+    const cc_winograd_planes v = shifted(j->v, begin * SLICE);
+    (void)part;
+    j->kernels->winograd.input(&j->from, j->x, j->from.channels, j->first + begin, end - begin, &v);
+}
+
+/* Items: blocks of columns. */
+static void column_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    job *j = argument;
+    const cc_winograd_planes u = shifted(j->u, part * j->u_stride), m = shifted(j->m, part * j->m_stride);
+    for (int64_t block = begin; block < end; block++) {
+        for (int64_t k = 0; k < j->from.channels; k += PIECE) {
+            const int64_t depth = cc_min(PIECE, j->from.channels - k);
+            const cc_winograd_planes v = shifted(j->v, k / SLICE * j->v.block);
+            transform_weights(j, k, depth, block, &u);
+            multiply(j, j->now, depth, block, &v, &u, &m, k > 0);
+        }
+        finish(j, j->first, j->now, block, &m, part);
     }
 }
 
@@ -138,33 +184,48 @@ static cc_status convolve(const cc_context *context, job *j, int64_t images, boo
 {
     const int64_t depth = j->from.channels, slices = cc_ceil_div(depth, SLICE);
     j->kernels = context->kernels;
+    j->columns = cc_winograd_cut(context->kernels, j->to.channels);
+    const int64_t width = j->columns.width;
+    const bool keep_u = CC_WINOGRAD_PLACES * depth * width * j->columns.blocks < LARGE_U;
     j->to.rows = j->from.rows = cc_ceil_div(j->to.height, CC_WINOGRAD_TILE);
     j->to.columns = j->from.columns = cc_ceil_div(j->to.width, CC_WINOGRAD_TILE);
     j->tiles = images * j->to.rows * j->to.columns;
-    j->block = getenv("T")?atoi(getenv("T")):24; j->blocks = cc_ceil_div(j->tiles, j->block);
-    j->columns = cc_winograd_cut(context->kernels, j->to.channels);
+    j->blocks = cc_ceil_div(j->tiles, keep_u ? BLOCK : LARGE_BLOCK);
+    j->block = cc_ceil_div(j->tiles, j->blocks);
 
     /* One line more keeps the planes off each other's cache sets. */
-    const int64_t u_block = depth * j->columns.width, u_plane = u_block * j->columns.blocks + 16;
-    j->v_plane = slices * SLICE * j->block + 16;
-    j->m_plane = j->block * j->columns.width + 16;
-    const int parts = cc_parts(context->pool, j->blocks, 1);
-    const int64_t floats = CC_WINOGRAD_PLACES * (u_plane + parts * (j->v_plane + j->m_plane));
+    const int64_t u_plane = (keep_u ? depth * j->columns.blocks : PIECE) * width + 16;
+    const int64_t v_plane = slices * SLICE * j->block + 16, m_plane = j->block * width + 16;
+    const int parts = cc_parts(context->pool, keep_u ? j->blocks : j->columns.blocks, 1);
+    j->u_stride = CC_WINOGRAD_PLACES * u_plane;
+    j->v_stride = CC_WINOGRAD_PLACES * v_plane;
+    j->m_stride = CC_WINOGRAD_PLACES * m_plane;
+    const int64_t us = keep_u ? 1 : parts, vs = keep_u ? parts : 1;
+    const int64_t floats = us * j->u_stride + vs * j->v_stride + parts * j->m_stride;
     float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float) + (size_t)slices * sizeof(int64_t));
     if (memory == NULL)
         return CC_ERR_MEMORY;
-    j->u = (cc_winograd_planes){memory, u_plane, j->columns.width, u_block};
-    j->scratch = memory + CC_WINOGRAD_PLACES * u_plane;
+    float *v = memory + us * j->u_stride, *m = v + vs * j->v_stride;
     int64_t *offset = (int64_t *)(void *)(memory + floats);
+    j->u = (cc_winograd_planes){memory, u_plane, width, depth * width};
+    j->v = (cc_winograd_planes){v, v_plane, SLICE, j->block * SLICE};
+    j->m = (cc_winograd_planes){m, m_plane, width, 0};
     for (int64_t s = 0; s < slices; s++)
-        offset[s] = s * j->block * SLICE;
+        offset[s] = s * j->v.block;
     j->offset = offset;
-    for (int p = 0; p < parts; p++)
-        j->magnitude[p] = 0;
 
-    const int64_t items = slices * j->columns.blocks;
-    cc_parallel_for(context->pool, cc_parts(context->pool, items, 4), items, weight_task, j);
-    cc_parallel_for(context->pool, parts, j->blocks, tile_task, j);
+    if (keep_u) {
+        const int64_t items = slices * j->columns.blocks;
+        cc_parallel_for(context->pool, cc_parts(context->pool, items, 4), items, weight_task, j);
+        cc_parallel_for(context->pool, parts, j->blocks, block_task, j);
+    } else {
+        for (int64_t i = 0; i < j->blocks; i++) {
+            j->first = j->tiles * i / j->blocks;
+            j->now = j->tiles * (i + 1) / j->blocks - j->first;
+            cc_parallel_for(context->pool, cc_parts(context->pool, j->now, 4), j->now, input_task, j);
+            cc_parallel_for(context->pool, parts, j->columns.blocks, column_task, j);
+        }
+    }
     *sound = cc_winograd_sound(j->magnitude, parts);
     cc_arena_free(context->arena, memory);
     return CC_OK;
