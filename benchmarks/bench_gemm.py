@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 import cconv
-from cconv._gemm import gemm
+from cconv import _gemm
 
 # (m, n, k, transposes): pixels x output channels x inputs for forward ("nt"), dw as "tn", dx as "nn".
 SHAPES = [
@@ -83,7 +83,9 @@ def main():
         b = rng.standard_normal((n, k) if trans_b else (k, n), dtype=np.float32)
         out = np.empty((m, n), np.float32)
         rounds = max(3, int(arguments.rounds * min(1.0, 2e9 / (m * n * k))))
-        seconds = best(lambda a=a, b=b, ta=trans_a, tb=trans_b, out=out: gemm(a, b, ta, tb, out=out), rounds, clock)
+        seconds = best(
+            lambda a=a, b=b, ta=trans_a, tb=trans_b, out=out: _gemm.gemm(a, b, ta, tb, out=out), rounds, clock
+        )
         print(f"{name:24s} {seconds * 1e6:10.1f} us  {2e-9 * m * n * k / seconds:7.1f} GFLOP/s", flush=True)
 
 

@@ -8,9 +8,9 @@ from bits import assert_same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cconv import _runtime
-from cconv._gemm import gemm
+from cconv import _gemm, _runtime
 
+gemm = _gemm.gemm
 EPS = float(np.finfo(np.float32).eps)
 GUARD = 7.0
 
