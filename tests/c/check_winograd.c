@@ -255,10 +255,12 @@ static void weight_gradient(check *c)
             }
         }
     SLOT(c, winograd.weight_gradient);
-    const float sum = c->kernels->winograd.weight_gradient(&u, inputs, outputs);
+    int64_t w_size;
+    const cc_winograd_planes w = random_planes(c, inputs, outputs, &w_size);
+    const float sum = c->kernels->winograd.weight_gradient(&u, inputs, outputs, &w);
     EXPECT(c, fabs((double)sum - total) <= 1e-4 * total);
     SLOT(c, winograd.weight_add);
-    c->kernels->winograd.weight_add(&u, inputs, outputs, dw, row);
+    c->kernels->winograd.weight_add(&w, inputs, outputs, dw, row);
     check_near_f32(c, dw, expected, count, EPS, SCALE);
     check_done(c);
 }
