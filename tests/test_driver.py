@@ -32,6 +32,6 @@ def test_every_check_is_listed():
     defined = {
         n
         for p in HERE.glob("*.c")
-        for n in re.findall(r"^void ((?:check|test)_\w+)\(check \*c\)$", p.read_text(), re.M)
+        for n in re.findall(r"^void ((?:check|test)_(?!done)\w+)\(check \*c\)$", p.read_text(), re.M)
     }
     assert defined == listed

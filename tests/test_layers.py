@@ -99,7 +99,6 @@ ACTIVATIONS = (
 CASES |= {name: [(lambda name=name: getattr(nn, name)(), (2, 3, 4, 5))] for name in ACTIVATIONS}
 
 
-
 class Unpool(nn.Layer):
     """An unpooling layer with its indices, the same for each sample."""
 

@@ -118,7 +118,10 @@ def test_mean_of_many():
     n = 3_000_000
     logits = np.zeros((n, 2), np.float32)
     assert abs(F.cross_entropy(logits, np.zeros(n, np.int8)) / math.log(2) - 1) < 1e-7
-    assert abs(F.mse_loss(np.full(n, 0.1, np.float32), np.zeros(n, np.float32)) / np.float64(np.float32(0.1)) ** 2 - 1) < 1e-9
+    assert (
+        abs(F.mse_loss(np.full(n, 0.1, np.float32), np.zeros(n, np.float32)) / np.float64(np.float32(0.1)) ** 2 - 1)
+        < 1e-9
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from cconv import functional as F
 from cconv import nn
 
-SHAPES = [(6, 4), (2, 1), (3, 4, 5), (2, 3, 9, 7), (2, 70, 5, 5), (4, 128, 3, 3), (3, 6, 14, 14), (2, 5, 3, 4, 3), (300, 3)]
+SHAPES = [
+    (6, 4),
+    (2, 1),
+    (3, 4, 5),
+    (2, 3, 9, 7),
+    (2, 70, 5, 5),
+    (4, 128, 3, 3),
+    (3, 6, 14, 14),
+    (2, 5, 3, 4, 3),
+    (300, 3),
+]
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-11}
 
 # Values of Caffe, shape (4, 2, 4) in C order.

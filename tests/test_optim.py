@@ -102,7 +102,9 @@ def test_sgd(options, dtype):
     rng = np.random.default_rng(0)
     w, gradients = rng.standard_normal(9001), rng.standard_normal((4, 9001))
     actual = run(optim.SGD(0.05, **options), w, gradients, dtype)
-    np.testing.assert_allclose(actual, sgd_oracle(w, gradients, 0.05, **options), atol=1e-12 if dtype == np.float64 else 2e-6)
+    np.testing.assert_allclose(
+        actual, sgd_oracle(w, gradients, 0.05, **options), atol=1e-12 if dtype == np.float64 else 2e-6
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -178,7 +178,14 @@ def geometries(draw):
         for _ in range(rank)
     ]
     pads = tuple((draw(st.integers(0, k // 2)), draw(st.integers(0, k // 2))) for _, k, _, _ in axis)
-    return draw(st.integers(0, 2)), draw(st.integers(1, 20)), axis, pads, draw(st.booleans()), draw(st.sampled_from(DTYPES))
+    return (
+        draw(st.integers(0, 2)),
+        draw(st.integers(1, 20)),
+        axis,
+        pads,
+        draw(st.booleans()),
+        draw(st.sampled_from(DTYPES)),
+    )
 
 
 @settings(max_examples=60)
@@ -187,9 +194,7 @@ def test_drawn(geometry, seed):
     n, c, axis, pads, ceil_mode, dtype = geometry
     spatial, kernel, stride, dilation = (tuple(a[i] for a in axis) for i in range(4))
     x = np.random.default_rng(seed).integers(-3, 4, (n, c, *spatial)).astype(dtype)
-    fits = all(
-        s + sum(p) >= d * (k - 1) + 1 for s, k, p, d in zip(spatial, kernel, pads, dilation, strict=True)
-    )
+    fits = all(s + sum(p) >= d * (k - 1) + 1 for s, k, p, d in zip(spatial, kernel, pads, dilation, strict=True))
     if fits:
         check_windows(x, kernel, stride, pads, dilation, ceil_mode)
 
@@ -198,7 +203,7 @@ def test_drawn(geometry, seed):
 @pytest.mark.parametrize("out", [1, 2, 3, 5, 9, (None, 4), (7, 1)])
 def test_adaptive(out, dtype):
     x = np.random.default_rng(0).integers(-50, 50, (2, 19, 7, 5)).astype(dtype)
-    size = tuple(n if m is None else m for m, n in zip(out if isinstance(out, tuple) else (out, out), (7, 5)))
+    size = tuple(n if m is None else m for m, n in zip(out if isinstance(out, tuple) else (out, out), (7, 5), strict=True))
     axes = oracle.adaptive((7, 5), size)
     expected, positions = oracle.maximum(x, axes)
     dy = np.random.default_rng(1).integers(-9, 10, expected.shape).astype(dtype)

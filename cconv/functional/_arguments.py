@@ -125,13 +125,18 @@ def activation(x, name, ndim, dtype=None):
     return np.ascontiguousarray(x), False
 
 
+def to_channels_last(x):
+    """A channels-last copy of the NCHW-shaped `x`."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+
+
 def like(x, name, shape, channels_last, dtype):
     """`x` of exactly `shape`, copied to the memory order asked for where it differs."""
     x = floats(x, name, len(shape), dtype)
     if x.shape != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {x.shape}")
     if channels_last and x.ndim > 2:
-        return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+        return to_channels_last(x)
     return np.ascontiguousarray(x)
 
 

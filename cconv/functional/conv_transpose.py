@@ -129,9 +129,7 @@ def _backward_weight(rank, x, dy, kernel_size, stride, padding, output_padding, 
     return dw
 
 
-def conv_transpose1d(
-    x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
-):
+def conv_transpose1d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"):
     """Transposed convolution over one spatial axis: x (N, C, L), weight (C, OC/groups, K).
 
     See `conv_transpose2d`.
@@ -139,9 +137,7 @@ def conv_transpose1d(
     return _forward(1, x, weight, bias, stride, padding, output_padding, groups, dilation, algo)
 
 
-def conv_transpose2d(
-    x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
-):
+def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"):
     """Transposed convolution over two spatial axes: the gradient of `conv2d` for its input.
 
     Parameters
@@ -170,9 +166,7 @@ def conv_transpose2d(
     return _forward(2, x, weight, bias, stride, padding, output_padding, groups, dilation, algo)
 
 
-def conv_transpose3d(
-    x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
-):
+def conv_transpose3d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"):
     """Transposed convolution over three spatial axes: x (N, C, D, H, W), weight (C, OC/groups, KD, KH, KW).
 
     See `conv_transpose2d`.

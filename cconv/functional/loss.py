@@ -122,7 +122,9 @@ def _scaled(gradient, grad_output, reduction):
         return gradient if grad_output == 1 else gradient * grad_output
     shape = gradient.shape[:1] + gradient.shape[2:]
     if reduction != "none" or grad_output.shape != shape:
-        raise ValueError(f"grad_output must be a number, or of shape {shape} with reduction 'none', got {grad_output.shape}")
+        raise ValueError(
+            f"grad_output must be a number, or of shape {shape} with reduction 'none', got {grad_output.shape}"
+        )
     return gradient * np.expand_dims(grad_output, 1)
 
 

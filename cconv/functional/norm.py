@@ -13,7 +13,9 @@ __all__ = ["batch_norm_forward", "batch_norm_backward", "batch_norm_inference"]
 def _batch(x, name="x"):
     x = _arguments.floats(x, name)
     if not 2 <= x.ndim <= 5:
-        raise ValueError(f"{name} must have shape (N, C) or (N, C, spatial...) with up to 3 spatial axes, got {x.shape}")
+        raise ValueError(
+            f"{name} must have shape (N, C) or (N, C, spatial...) with up to 3 spatial axes, got {x.shape}"
+        )
     return _arguments.activation(x, name, x.ndim)
 
 

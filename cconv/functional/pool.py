@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from cconv._pool import Pooling
-from cconv.functional._arguments import activation, floats, like, paddings, spatial, whole
+from cconv.functional._arguments import activation, like, paddings, spatial, whole
 
 __all__ = [
     f"{name}{rank}d{suffix}"

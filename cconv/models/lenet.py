@@ -19,9 +19,7 @@ _ACTIVATIONS = ("relu", "sigmoid", "tanh", "scaled_tanh")
 
 
 @network
-def lenet5(
-    num_classes=10, in_channels=1, variant="modern", batch_norm=False, activation=None, input_size=28, rng=None
-):
+def lenet5(num_classes=10, in_channels=1, variant="modern", batch_norm=False, activation=None, input_size=28, rng=None):
     """LeNet-5 in one of three forms.
 
     Parameters

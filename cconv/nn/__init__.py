@@ -2,7 +2,20 @@
 
 # ruff: noqa: F401
 from cconv.nn import init
-from cconv.nn.activation import ELU, GELU, Identity, LeakyReLU, LogSoftmax, ReLU, ScaledTanh, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from cconv.nn.activation import (
+    ELU,
+    GELU,
+    Identity,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from cconv.nn.base import Buffer, Layer, Parameter, gather
 from cconv.nn.combine import Concat, Sequential, Sum
 from cconv.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d

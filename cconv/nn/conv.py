@@ -13,6 +13,10 @@ from cconv.nn.base import Layer, Parameter
 # Geometries a layer remembers; a network sees one or two input shapes at a time.
 REMEMBERED = 8
 
+# A float32 network runs channels-last. Its first convolution reads so few channels as they come; an image
+# with more is brought to that order first.
+FEW_CHANNELS = 4
+
 
 class _Conv(Layer):
     """What the layers share: arguments, parameters, remembered geometries."""
@@ -108,8 +112,9 @@ class _Forward(_Conv):
     def _make_geometry(self, shape, last):
         w = self.weight
         return prepare(
-            shape, w.shape, self.stride, self.padding, self.dilation, self.groups, self.algo, w.dtype, last
-        )
+            shape, w.shape, self.stride, self.padding, self.dilation, self.groups, self.algo, w.dtype, last,
+            last or w.dtype == np.float32,
+        )  # fmt: skip
 
     def forward(self, x, train):
         x, geometry = self._prepared(x)
@@ -219,6 +224,7 @@ class Conv2d(_Forward):
     weight : Parameter, shape (out_channels, in_channels/groups, KH, KW)
     bias : Parameter, shape (out_channels,), or None
 
+    In float32 y and dx lie channels-last in memory, whatever x does.
     `backward(dy, need_dx=False)` leaves dx out and returns None, for the first layer of a network.
     """
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cconv import _lanes
+from cconv.functional.lanes import MAX_STAGES, Chain
 from cconv.nn.base import Layer
 from cconv.nn.combine import Sequential
 
@@ -22,7 +22,7 @@ class ConvChain(Layer):
     layers : sequence of Layer, three a stage, of which `fits` is true
     """
 
-    MOST_STAGES = _lanes.MAX_STAGES
+    MOST_STAGES = MAX_STAGES
 
     def __init__(self, layers):
         self.layers = Sequential(*layers)
@@ -55,7 +55,7 @@ class ConvChain(Layer):
                 (conv.out_channels, conv.kernel_size, tuple(p for pair in _pairs(conv.padding) for p in pair))
                 for conv in self.convs
             ]
-            chain = self._chains[shape] = _lanes.Chain(shape, stages)
+            chain = self._chains[shape] = Chain(shape, stages)
         return chain
 
     def forward(self, x, train):

@@ -59,9 +59,7 @@ class _BatchNorm(Layer):
         def backward(dy, need_dx=True):
             dweight, dbias = (self.weight.grad, self.bias.grad) if self.affine else (None, None)
             scale = 1 / np.sqrt(var + self.eps) if fixed else rstd
-            return norm.normalize_backward(
-                dy, x, mean, scale, weight, dweight, dbias, y if self.relu else None, fixed
-            )
+            return norm.normalize_backward(dy, x, mean, scale, weight, dweight, dbias, y if self.relu else None, fixed)
 
         return y, backward
 

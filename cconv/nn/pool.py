@@ -7,6 +7,9 @@ from cconv.functional._arguments import activation, paddings, spatial, whole
 from cconv.nn.base import Layer
 
 
+_FLOAT32 = np.dtype(np.float32).num
+
+
 class _Pool(Layer):
     """What the layers share: from an input shape to the prepared geometry."""
 
@@ -16,7 +19,7 @@ class _Pool(Layer):
         """Arguments of the prepared pooling for an input of this spatial size."""
         raise NotImplementedError
 
-    def _prepare(self, shape, dtype_number=np.dtype(np.float32).num, channels_last=False):
+    def _prepare(self, shape, dtype_number=_FLOAT32, channels_last=False):
         name = type(self).__name__
         if len(shape) != self.rank + 2 or 0 in shape[2:]:
             raise ValueError(f"{name} takes (N, C) and {self.rank} spatial axes that are not empty, got shape {shape}")

@@ -13,6 +13,9 @@ typedef struct cc_conv_algo {
     /* Whether it can do this pass of this geometry on this context's instruction set. The conv is resolved. */
     bool (*supports)(const cc_context *context, const cc_conv *conv, cc_pass pass);
 
+    /* Whether `auto` should take it where it is supported; NULL: always. */
+    bool (*pays)(const cc_context *context, const cc_conv *conv, cc_pass pass);
+
     /* Called with a resolved conv that it supports and that has no empty axis. Scratch comes from
      * context->arena; nothing is written before it is there. */
     cc_status (*forward)(const cc_context *context, const cc_conv *conv, const void *x, const void *w,

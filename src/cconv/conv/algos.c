@@ -1,10 +1,10 @@
 #include "algo.h"
 
-/* In order of preference: `auto` takes the first that supports the geometry. The last two do everything. */
+/* In order of preference: `auto` takes the first that supports the geometry and pays. The last two do everything. */
 static const cc_conv_algo *const algos[] = {
     &cc_conv_pointwise,
-    &cc_conv_direct,
     &cc_conv_winograd,
+    &cc_conv_direct,
     &cc_conv_im2col,
     &cc_conv_reference,
 };
@@ -38,8 +38,13 @@ bool cc_conv_algo_supports(const cc_context *context, int algo, const cc_conv *c
 
 int cc_conv_algo_choose(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
-    for (int algo = 0; algo < COUNT - 1; algo++)
-        if (cc_conv_algo_supports(context, algo, conv, pass))
-            return algo;
+    cc_conv resolved = *conv;
+    if (cc_conv_resolve(&resolved) != CC_OK)
+        return COUNT - 1;
+    for (int i = 0; i < COUNT - 1; i++) {
+        const cc_conv_algo *a = algos[i];
+        if (a->supports(context, &resolved, pass) && (a->pays == NULL || a->pays(context, &resolved, pass)))
+            return i;
+    }
     return COUNT - 1;
 }

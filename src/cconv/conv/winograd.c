@@ -253,6 +253,15 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
     return true;
 }
 
+/* Below this the transforms cost more than the products they save, and exact results are kept. */
+static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
+{
+    const int64_t *out = conv->window.output;
+    (void)context;
+    (void)pass;
+    return conv->ic >= 16 && conv->oc >= 16 && out[1] >= 3 && out[2] >= 3 && conv->n * out[1] * out[2] >= 256;
+}
+
 /* The most preferred algorithm without transforms. */
 static const cc_conv_algo *exact_algo(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
@@ -306,6 +315,7 @@ static cc_status backward_weight(const cc_context *context, const cc_conv *conv,
 const cc_conv_algo cc_conv_winograd = {
     .name = "winograd",
     .supports = supports,
+    .pays = pays,
     .forward = forward,
     .backward_data = backward_data,
     .backward_weight = backward_weight,
