@@ -9,6 +9,7 @@ from cconv import _runtime, nn
 from cconv.callbacks import CallbackList
 from cconv.data.loader import DataLoader
 from cconv.functional._arguments import whole
+from cconv.fuse import fuse
 from cconv.history import History
 from cconv.nn.combine import run_backward
 from cconv.progress import Progress
@@ -58,6 +59,8 @@ class Model:
         self.metrics = _metrics(metrics)
         self.optimizer = optimizer
         self.optimizer.bind(net)
+        self.optimizer.zero_grad()
+        self._fused = fuse(net)
         self.stop_training = False
         self.epoch = 0
         self.history = History()
@@ -165,7 +168,7 @@ class Model:
         mode = _runtime.fp_mode()
         _runtime.set_fp_mode(_runtime.flushing(mode))
         try:
-            outputs, backward = self.net.forward(x, True)
+            outputs, backward = self._fused.forward(x, True)
             loss, loss_backward = self.loss.forward(outputs, y)
             loss = float(loss)
             if not math.isfinite(loss):
@@ -173,9 +176,12 @@ class Model:
                     f"the loss is {loss} at {where}: the weights before this step are kept. "
                     "A smaller learning rate usually helps; also look for NaN or huge values in x"
                 )
-            self.optimizer.zero_grad()
             run_backward(backward, loss_backward(), False)
-            self.optimizer.step()
+            self.optimizer.step(zero_grad=True)
+        except BaseException:
+            # What a broken-off backward pass has added must not reach the next step.
+            self.optimizer.zero_grad()
+            raise
         finally:
             _runtime.set_fp_mode(mode)
         return loss, outputs
@@ -214,11 +220,14 @@ class Model:
         totals, dtype = dict.fromkeys(("loss", *self.metrics), 0.0), self.dtype
         for start in range(0, len(x), batch_size):
             target = y[start : start + batch_size]
-            outputs = self.net(_converted(x[start : start + batch_size], dtype))
-            totals["loss"] += float(self.loss.forward(outputs, target)[0]) * len(target)
+            outputs = self._fused(_converted(x[start : start + batch_size], dtype))
+            totals["loss"] += float(self._loss_value(outputs, target)) * len(target)
             for name, metric in self.metrics.items():
                 totals[name] += metric(outputs, target) * len(target)
         return {name: float(total / len(x)) for name, total in totals.items()}
+
+    def _loss_value(self, outputs, target):
+        return self.loss(outputs, target) if callable(self.loss) else self.loss.forward(outputs, target)[0]
 
     def predict(self, x, batch_size=256):
         """The network's outputs for `x`: logits (N, classes) for a classifier, not probabilities.
@@ -230,7 +239,7 @@ class Model:
             raise ValueError(f"x has no samples: shape {x.shape}")
         results, dtype = None, self.dtype
         for start in range(0, len(x), batch_size):
-            outputs = self.net(_converted(x[start : start + batch_size], dtype))
+            outputs = self._fused(_converted(x[start : start + batch_size], dtype))
             if results is None:
                 results = np.empty((len(x), *outputs.shape[1:]), outputs.dtype)
             results[start : start + len(outputs)] = outputs

@@ -58,14 +58,30 @@ class ConvChain(Layer):
             chain = self._chains[shape] = Chain(shape, stages)
         return chain
 
-    def forward(self, x, train):
+    def _ready(self, x):
+        """The array the chain takes, or None where the layers must run one by one."""
         x = np.asarray(x)
         if x.dtype != np.float32 or x.ndim != 4 or self.convs[0].weight.dtype != np.float32 or x.shape[0] == 0:
-            return self.layers.forward(x, train)
+            return None
         self.layers.output_shape(x.shape)
-        x = np.ascontiguousarray(x)
+        return np.ascontiguousarray(x)
+
+    def _arrays(self):
+        return [c.weight.data for c in self.convs], [c.bias.data for c in self.convs]
+
+    def __call__(self, x):
+        ready = self._ready(x)
+        if ready is None:
+            return self.layers(x)
+        return self._chain(ready.shape).forward(ready, *self._arrays(), False)[0]
+
+    def forward(self, x, train):
+        ready = self._ready(x)
+        if ready is None:
+            return self.layers.forward(x, train)
+        x = ready
         chain = self._chain(x.shape)
-        weights, biases = [c.weight.data for c in self.convs], [c.bias.data for c in self.convs]
+        weights, biases = self._arrays()
         y, saved = chain.forward(x, weights, biases, True)
 
         def backward(dy, need_dx=True):
