@@ -203,7 +203,9 @@ def test_drawn(geometry, seed):
 @pytest.mark.parametrize("out", [1, 2, 3, 5, 9, (None, 4), (7, 1)])
 def test_adaptive(out, dtype):
     x = np.random.default_rng(0).integers(-50, 50, (2, 19, 7, 5)).astype(dtype)
-    size = tuple(n if m is None else m for m, n in zip(out if isinstance(out, tuple) else (out, out), (7, 5), strict=True))
+    size = tuple(
+        n if m is None else m for m, n in zip(out if isinstance(out, tuple) else (out, out), (7, 5), strict=True)
+    )
     axes = oracle.adaptive((7, 5), size)
     expected, positions = oracle.maximum(x, axes)
     dy = np.random.default_rng(1).integers(-9, 10, expected.shape).astype(dtype)

@@ -6,7 +6,6 @@ from cconv.functional import pool as F
 from cconv.functional._arguments import activation, paddings, spatial, whole
 from cconv.nn.base import Layer
 
-
 _FLOAT32 = np.dtype(np.float32).num
 
 
