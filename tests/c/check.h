@@ -89,7 +89,7 @@ void check_report(const check *c, double seconds, double work, const char *unit)
                 const double start = check_now();                                        \
                 double end = start;                                                      \
                 do {                                                                     \
-                    for (int k = 0; k < 16; k++) {                                       \
+                    for (int repeat = 0; repeat < 16; repeat++) {                        \
                         call;                                                            \
                     }                                                                    \
                     runs += 16;                                                          \
