@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from cconv.functional._arguments import spatial, whole
-from cconv.nn.base import Layer
+from cconv.nn.base import Layer, dotted
 from cconv.nn.combine import Container, Sequential
 
 
@@ -121,7 +121,7 @@ def _rows(name, layer, shape, reach, itemsize, seen):
     if isinstance(layer, Container):
         for child_name, child, child_shape in layer.walk(shape):
             start = reaches[-1] if reaches and isinstance(layer, Sequential) else reach
-            full_name = f"{name}.{child_name}" if name else child_name
+            full_name = dotted(name, child_name)
             reaches.append((yield from _rows(full_name, child, child_shape, start, itemsize, seen)))
         if isinstance(layer, Sequential):
             return reaches[-1] if reaches else reach

@@ -1,3 +1,4 @@
+import copy
 import gc
 import json
 import weakref
@@ -234,3 +235,15 @@ def test_bottomless_description():
         description = {"type": "Sequential", "args": [description]}
     with pytest.raises(ValueError, match="nested deeper"):
         nn.build(description)
+
+
+def test_names_with_an_underscore_stay_out_of_the_keys():
+    body = nn.Sequential({"conv1": nn.Conv2d(3, 3, 3, padding=1)})
+    net = nn.Sequential({"_sum": nn.Sum({"_body": body, "downsample": nn.Conv2d(3, 3, 1)}), "relu": nn.ReLU()})
+    assert list(net.state_dict()) == ["conv1.weight", "conv1.bias", "downsample.weight", "downsample.bias"]
+    other = copy.deepcopy(net)
+    other.load_state_dict({key: value + 1 for key, value in net.state_dict().items()})
+    np.testing.assert_array_equal(other["_sum"]["_body"].conv1.bias.data, body.conv1.bias.data + 1)
+    clash = nn.Sequential({"_a": nn.Linear(2, 2), "_b": nn.Linear(2, 2)})
+    with pytest.raises(ValueError, match="weight"):
+        clash.state_dict()

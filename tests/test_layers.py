@@ -32,6 +32,18 @@ CASES = {
         (lambda: nn.Concat(body(), nn.Sequential(), nn.Conv2d(3, 2, 1)), (2, 3, 4, 5)),
         (lambda: nn.Concat(nn.Linear(4, 2), nn.Linear(4, 3)), (2, 4)),
     ],
+    "Auxiliary": [(lambda: nn.Auxiliary(), (2, 3, 4, 4))],
+    "PadShortcut": [
+        (lambda: nn.PadShortcut(3, 5, 2), (2, 3, 5, 4)),
+        (lambda: nn.PadShortcut(3, 3, 1), (2, 3, 4, 4)),
+        (lambda: nn.PadShortcut(2, 4, 3), (2, 2, 4, 7)),
+    ],
+    "LocalResponseNorm": [
+        (lambda: nn.LocalResponseNorm(3, 1.5, 2.0, 1.0), (2, 5, 3, 4)),
+        (lambda: nn.LocalResponseNorm(4, 0.5), (2, 6)),
+        (lambda: nn.LocalResponseNorm(9, 0.5), (2, 3, 4)),
+        (lambda: nn.LocalResponseNorm(1), (2, 2, 3, 3)),
+    ],
     "Flatten": [(lambda: nn.Flatten(), (2, 3, 4, 5)), (lambda: nn.Flatten(2), (2, 3, 4, 5))],
     "Reshape": [(lambda: nn.Reshape(4, -1), (2, 3, 4, 5)), (lambda: nn.Reshape(3, 2, 2), (2, 12))],
     "Subsampling": [(lambda: nn.Subsampling(3), (2, 3, 4, 6)), (lambda: nn.Subsampling(2, 3), (2, 2, 7, 6))],

@@ -7,6 +7,7 @@ from cconv.functional.conv_transpose import *
 from cconv.functional.dropout import *
 from cconv.functional.im2col import *
 from cconv.functional.linear import *
+from cconv.functional.local_norm import *
 from cconv.functional.loss import *
 from cconv.functional.norm import *
 from cconv.functional.pool import *

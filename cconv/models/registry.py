@@ -3,6 +3,8 @@
 import functools
 import inspect
 
+from cconv.functional._arguments import whole
+
 _NETWORKS = {}
 
 
@@ -39,3 +41,20 @@ def create(name, **arguments):
 def names():
     """Sorted names of the networks `create` can build."""
     return sorted(_NETWORKS)
+
+
+def defaults(variant, variants, num_classes, in_channels):
+    """Classes and channels of `variant`, from `variants` (name -> both) where the arguments are None.
+
+    Raises
+    ------
+    ValueError
+        For an unknown variant, and for numbers below 1.
+    """
+    if variant not in variants:
+        raise ValueError(f"variant must be one of {', '.join(variants)}, got {variant!r}")
+    own_classes, own_channels = variants[variant]
+    return (
+        whole(own_classes if num_classes is None else num_classes, "num_classes", 1),
+        whole(own_channels if in_channels is None else in_channels, "in_channels", 1),
+    )

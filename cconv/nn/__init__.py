@@ -16,6 +16,7 @@ from cconv.nn.activation import (
     Softplus,
     Tanh,
 )
+from cconv.nn.auxiliary import Auxiliary
 from cconv.nn.base import Buffer, Layer, Parameter, gather
 from cconv.nn.combine import Concat, Sequential, Sum
 from cconv.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
@@ -23,6 +24,7 @@ from cconv.nn.conv_table import ConvTable2d
 from cconv.nn.describe import build, describe
 from cconv.nn.dropout import Dropout, Dropout2d
 from cconv.nn.linear import Linear
+from cconv.nn.local_norm import LocalResponseNorm
 from cconv.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from cconv.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from cconv.nn.pool import (
@@ -44,4 +46,5 @@ from cconv.nn.pool import (
 )
 from cconv.nn.rbf import RBF
 from cconv.nn.shape import Flatten, Reshape
+from cconv.nn.shortcut import PadShortcut
 from cconv.nn.subsampling import Subsampling

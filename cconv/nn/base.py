@@ -74,6 +74,17 @@ class Buffer:
         return f"Buffer(shape={self.data.shape}, dtype={self.data.dtype})"
 
 
+def dotted(prefix, name):
+    """Name of a sub-layer, parameter or buffer `name` of what is called `prefix`.
+
+    A name that begins with an underscore is left out: it structures a network without showing in the keys of
+    its state, so that `Sum` and `Sequential` may stand where another framework has none.
+    """
+    if name.startswith("_"):
+        return prefix
+    return f"{prefix}.{name}" if prefix else name
+
+
 def _same_shape(value, target):
     value = np.asarray(value)
     if value.shape != target.shape:
@@ -146,7 +157,7 @@ class Layer:
         seen.add(id(self))
         yield prefix, self
         for name, child in self.named_children():
-            yield from child._named_layers(f"{prefix}.{name}" if prefix else name, seen)
+            yield from child._named_layers(dotted(prefix, name), seen)
 
     def _own(self, kind):
         return ((name, value) for name, value in vars(self).items() if isinstance(value, kind))
@@ -178,11 +189,20 @@ class Layer:
             parameter.zero_grad()
 
     def state_dict(self):
-        """Dotted name -> copy of the array, parameters and buffers, with torch's keys."""
+        """Dotted name -> copy of the array, parameters and buffers, with torch's keys.
+
+        Raises
+        ------
+        ValueError
+            Where names that begin with an underscore leave two arrays with one key.
+        """
         state = {}
         for prefix, layer in self.named_layers():
             for name, value in layer._own((Parameter, Buffer)):
-                state[f"{prefix}.{name}" if prefix else name] = value.data.copy()
+                key = f"{prefix}.{name}" if prefix else name
+                if key in state:
+                    raise ValueError(f"two arrays are called {key!r}")
+                state[key] = value.data.copy()
         return state
 
     def load_state_dict(self, state, strict=True):

@@ -15,7 +15,8 @@ class Container(Layer):
     Parameters
     ----------
     *layers : Layer, or one sequence of them, or one dict name -> Layer
-        Without names they are called "0", "1", ..., as in torch.
+        Without names they are called "0", "1", ..., as in torch. A name that begins with an underscore is
+        left out of the keys of state_dict.
 
     Raises
     ------

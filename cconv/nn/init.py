@@ -47,14 +47,18 @@ def ones(parameter):
 def uniform(parameter, low=0.0, high=1.0, rng=None):
     """Uniform on [low, high)."""
     draw = np.random.default_rng(rng).random(parameter.shape, np.float32)
-    parameter.data[...] = draw * np.float32(high - low) + np.float32(low)
+    draw *= np.float32(high - low)
+    draw += np.float32(low)
+    parameter.data[...] = draw
     return parameter
 
 
 def normal(parameter, mean=0.0, std=1.0, rng=None):
     """Normal of mean `mean` and standard deviation `std`."""
     draw = np.random.default_rng(rng).standard_normal(parameter.shape, np.float32)
-    parameter.data[...] = draw * np.float32(std) + np.float32(mean)
+    draw *= np.float32(std)
+    draw += np.float32(mean)
+    parameter.data[...] = draw
     return parameter
 
 
