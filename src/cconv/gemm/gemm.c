@@ -64,23 +64,6 @@ static void pack_task(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-/* Rows [i, i + rows) of A and their strides, copied where that pays. */
-typedef struct strip {
-    const float *a;
-    int64_t row, step;
-} strip;
-
-static strip strip_of_a(const job *j, int64_t i, int64_t rows, range k, float *scratch)
-{
-    const matrix *a = &j->a;
-    const int64_t depth = k.end - k.begin;
-    const float *from = at(a, i, k.begin);
-    if (!j->pack_a)
-        return a->transposed ? (strip){from, 1, a->ld} : (strip){from, a->ld, 1};
-    j->kernels->gemm.copy(rows, depth, from, a->ld, scratch, depth + 16);
-    return (strip){scratch, depth + 16, 1};
-}
-
 /* A piece of a matrix that will be read soon. */
 typedef struct piece {
     const float *data;
@@ -120,10 +103,10 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
     const range rows = s->rows, panels = s->panels, k = s->k;
     const int64_t depth = k.end - k.begin, height = cc_gemm_tile_rows(j);
     const int64_t tiles = cc_ceil_div(rows.end - rows.begin, height);
-    float *scratch_a = scratch + j->scratch_b;
+    const int64_t a_row = j->a.transposed ? 1 : j->a.ld, a_step = j->a.transposed ? j->a.ld : 1;
     for (int64_t t = 0, i = rows.begin; t < tiles; t++) {
         const int64_t count = cc_ceil_div(rows.end - i, tiles - t);
-        const strip a = strip_of_a(j, i, count, k, scratch_a);
+        const float *a = at(&j->a, i, k.begin);
         for (int x = 0; x < 2; x++)
             prefetch(&ahead[x], cut(ahead[x].rows, tiles, t));
         const float *own = scratch;
@@ -145,7 +128,7 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
                 here.bias = here.bias != NULL ? here.bias + first : NULL;
                 here.residual = here.residual != NULL ? here.residual + i * here.ld_residual + first : NULL;
             }
-            cc_gemm_panel(j->kernels, count, columns, depth, a.a, a.row, a.step, b, ldb,
+            cc_gemm_panel(j->kernels, count, columns, depth, a, a_row, a_step, b, ldb,
                           c + (i - rows.begin) * ldc + first, ldc, accumulate, epilogue != NULL ? &here : NULL);
         }
         i += count;
@@ -198,7 +181,7 @@ static void look_ahead(const job *j, int64_t item, int64_t q, bool last, range m
 static void block_task(void *argument, int64_t begin, int64_t end, int part)
 {
     const job *j = argument;
-    float *scratch = j->scratch + part * (j->scratch_b + j->scratch_a + j->scratch_c);
+    float *scratch = j->scratch + part * (j->scratch_b + j->scratch_c);
     const bool aside = j->partial != NULL || j->turned;
     for (int64_t item = begin; item < end; item++) {
         const range blocks = cut(j->depth_blocks, j->chunks, chunk_of(j, item));
@@ -212,7 +195,7 @@ static void block_task(void *argument, int64_t begin, int64_t end, int part)
                 c = j->partial + (chunk_of(j, item) * j->m + now.rows.begin) * j->n;
                 ldc = j->n;
             } else if (j->turned) {
-                c = scratch + j->scratch_b + j->scratch_a;
+                c = scratch + j->scratch_b;
                 ldc = cc_gemm_padded(j->kernels, j->n);
             }
             pack_own(j, &now, scratch);

@@ -25,12 +25,12 @@ typedef struct cc_gemm_job {
     int64_t depth, depth_blocks; /* blocks of k */
     int64_t chunks;              /* groups of depth blocks, each with a C of its own */
     int64_t row_blocks, column_blocks;
-    bool pack_a, pack_b, fetch;
+    bool pack_b, fetch;
 
     float *packed;  /* all of B, when row blocks share it */
     float *partial; /* the C of each chunk */
-    float *scratch; /* for each part: a block of B, a tile of A, a block of C */
-    int64_t scratch_b, scratch_a, scratch_c;
+    float *scratch; /* for each part: a block of B, a block of C */
+    int64_t scratch_b, scratch_c;
 } cc_gemm_job;
 
 typedef struct cc_gemm_range {

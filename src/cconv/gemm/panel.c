@@ -1,6 +1,10 @@
 /* gemm/panel.c -- one panel of B against any number of rows of A. */
 #include "gemm.h"
 
+/* Rows of A this many floats apart fall on the same lines of the first-level cache, of which it holds so many. */
+#define COLLIDING 512
+#define WAYS 8
+
 int cc_gemm_width(const cc_kernels *kernels, int64_t m, int64_t n)
 {
     const cc_gemm_kernels *g = &kernels->gemm;
@@ -32,7 +36,8 @@ void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, c
     const int64_t padded = cc_gemm_padded(kernels, n);
     const int v = (int)(padded / kernels->lanes);
     const cc_gemm_tile *tile = a_step == 1 ? g->tile[v] : g->tile_t[v];
-    const int64_t tiles = cc_ceil_div(m, g->max_rows[v]);
+    const bool collide = a_step == 1 && a_row % COLLIDING == 0;
+    const int64_t tiles = cc_ceil_div(m, collide ? cc_min(g->max_rows[v], WAYS) : g->max_rows[v]);
     cc_gemm_epilogue rest = epilogue != NULL ? *epilogue : nothing;
     _Alignas(CC_ALIGNMENT) float ragged[CC_TILE_MAX_ROWS * 64];
 

@@ -31,17 +31,18 @@ void cc_gemm_plan(cc_gemm_job *j, const cc_pool *pool)
     const double work = (double)j->m * (double)j->n * (double)cc_max(j->k, 1);
     const int threads = j->threads = cc_parts(pool, work < 1e18 ? (int64_t)work : (int64_t)1e18, GRAIN);
     const bool few_rows = !j->a.transposed && !j->b.transposed && j->m <= ROWS_IN_PLACE;
-    const int width = few_rows && j->n > kernels->gemm.max_vectors * kernels->lanes
-                          ? kernels->gemm.max_vectors
-                          : cc_gemm_width(kernels, j->m, j->n);
+    int width = cc_gemm_width(kernels, j->m, j->n);
+    if (few_rows && j->n > width * kernels->lanes)
+        width = kernels->gemm.max_vectors;
     j->panel_columns = (int64_t)width * kernels->lanes;
     j->panels = cc_ceil_div(j->n, j->panel_columns);
 
     j->fetch = j->a.transposed && j->n <= FETCHED_C / j->m;
-    const int64_t depth = j->fetch            ? DEPTH_FETCHED
-                          : j->a.transposed ? DEPTH_TRANSPOSED
-                          : few_rows        ? DEPTH_IN_PLACE
-                                            : DEPTH;
+    int64_t depth = DEPTH;
+    if (j->a.transposed)
+        depth = j->fetch ? DEPTH_FETCHED : DEPTH_TRANSPOSED;
+    else if (few_rows)
+        depth = DEPTH_IN_PLACE;
     j->depth_blocks = cc_max(1, cc_ceil_div(j->k, depth));
     j->depth = cc_max(16, cc_ceil_div(cc_ceil_div(j->k, j->depth_blocks), 16) * 16);
     j->depth_blocks = cc_max(1, cc_ceil_div(j->k, j->depth));
@@ -55,7 +56,8 @@ void cc_gemm_plan(cc_gemm_job *j, const cc_pool *pool)
     const int64_t height = cc_gemm_tile_rows(j);
     j->column_blocks = cc_ceil_div(j->panels, panels_in_block);
     j->row_blocks = 1;
-    if (j->turned || (j->m > FEW_ROWS && j->chunks == 1) || (j->panels < 2 * threads && j->chunks == 1 && threads > 1)) {
+    const bool few_panels = threads > 1 && j->panels < 2 * threads;
+    if (j->turned || (j->chunks == 1 && (j->m > FEW_ROWS || few_panels))) {
         const int64_t most = cc_ceil_div(j->m, height);
         j->row_blocks = cc_ceil_div(j->m, j->turned ? 128 : rows_in_block);
         j->row_blocks = cc_min(most, cc_ceil_div(j->row_blocks, threads) * threads);
@@ -65,7 +67,6 @@ void cc_gemm_plan(cc_gemm_job *j, const cc_pool *pool)
 
     const bool one_panel = j->panels == 1 && j->n % kernels->lanes == 0;
     j->pack_b = j->b.transposed || !(one_panel || few_rows || j->a.transposed);
-    j->pack_a = !j->a.transposed && j->panels / j->column_blocks > 3 && j->a.ld % 1024 == 0;
 }
 
 cc_status cc_gemm_provide(cc_gemm_job *j, cc_arena *arena, int parts, float **memory)
@@ -81,10 +82,9 @@ cc_status cc_gemm_provide(cc_gemm_job *j, cc_arena *arena, int parts, float **me
     j->scratch_b = shared ? 0 : j->depth * cc_min(padded, panels_in_block * j->panel_columns);
     if (!j->pack_b)
         j->scratch_b = padded == j->n ? 0 : j->depth * j->panel_columns;
-    j->scratch_a = j->pack_a ? CC_TILE_MAX_ROWS * (j->depth + 16) : 0;
     j->scratch_c = j->turned ? 2 * padded * cc_ceil_div(j->m, j->row_blocks) : 0;
-    if (!cc_mul(parts, j->scratch_a + j->scratch_b + j->scratch_c, &parts_total) ||
-        !cc_add(packed, parts_total, &total) || !cc_add(total, partial, &total) || total > PTRDIFF_MAX / 16)
+    if (!cc_mul(parts, j->scratch_b + j->scratch_c, &parts_total) || !cc_add(packed, parts_total, &total) ||
+        !cc_add(total, partial, &total) || total > PTRDIFF_MAX / 16)
         return CC_ERR_OVERFLOW;
     *memory = NULL;
     if (total == 0)
