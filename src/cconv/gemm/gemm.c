@@ -96,6 +96,21 @@ static step step_of(const job *j, int64_t item, int64_t q)
                   cut(j->panels, j->column_blocks, item % j->column_blocks), depth_range(j, q)};
 }
 
+/* The epilogue, if any, of some rows of a block of C whose first row is `origin`. */
+static void finish(const job *j, const cc_gemm_epilogue *epilogue, range rows, range panels, int64_t origin, float *c,
+                   int64_t ldc)
+{
+    if (epilogue == NULL)
+        return;
+    const int64_t first = panels.begin * j->panel_columns;
+    const int64_t columns = cc_min(j->n, panels.end * j->panel_columns) - first;
+    cc_gemm_epilogue here = *epilogue;
+    here.bias = here.bias != NULL ? here.bias + first : NULL;
+    here.residual = here.residual != NULL ? here.residual + rows.begin * here.ld_residual + first : NULL;
+    c += (rows.begin - origin) * ldc + first;
+    j->kernels->gemm.finish(rows.end - rows.begin, columns, c, ldc, c, ldc, false, &here);
+}
+
 /* C (rows x panels) += or = the products of one block of k; meanwhile fetch what `ahead` will read. */
 static void depth_block(const job *j, const step *s, const piece ahead[2], bool accumulate,
                         const cc_gemm_epilogue *epilogue, float *scratch, float *c, int64_t ldc)
@@ -104,6 +119,7 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
     const int64_t depth = k.end - k.begin, height = cc_gemm_tile_rows(j);
     const int64_t tiles = cc_ceil_div(rows.end - rows.begin, height);
     const int64_t a_row = j->a.transposed ? 1 : j->a.ld, a_step = j->a.transposed ? j->a.ld : 1;
+    range before = {rows.begin, rows.begin};
     for (int64_t t = 0, i = rows.begin; t < tiles; t++) {
         const int64_t count = cc_ceil_div(rows.end - i, tiles - t);
         const float *a = at(&j->a, i, k.begin);
@@ -122,17 +138,15 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
             } else {
                 own += depth * ldb;
             }
-            cc_gemm_epilogue here;
-            if (epilogue != NULL) {
-                here = *epilogue;
-                here.bias = here.bias != NULL ? here.bias + first : NULL;
-                here.residual = here.residual != NULL ? here.residual + i * here.ld_residual + first : NULL;
-            }
             cc_gemm_panel(j->kernels, count, columns, depth, a, a_row, a_step, b, ldb,
-                          c + (i - rows.begin) * ldc + first, ldc, accumulate, epilogue != NULL ? &here : NULL);
+                          c + (i - rows.begin) * ldc + first, ldc, accumulate);
         }
+        /* A tile's last sums are not there yet; those of the tile before are, and still in the cache. */
+        finish(j, epilogue, before, panels, rows.begin, c, ldc);
+        before = (range){i, i + count};
         i += count;
     }
+    finish(j, epilogue, before, panels, rows.begin, c, ldc);
 }
 
 /* The panels of a step that are neither packed for all nor readable in place, packed for this thread. */

@@ -18,7 +18,7 @@
 #include "../context.h"
 
 /* C (m x n) = epilogue([C +] op(A) (m x k) * op(B) (k x n)); op is the transpose where trans_* is set.
- * Row lengths lda, ldb, ldc. `epilogue` may be NULL. C overlaps nothing but its own residual.
+ * Row lengths lda, ldb, ldc. `epilogue` may be NULL. C overlaps nothing.
  * CC_ERR_MEMORY: nothing was written. */
 cc_status cc_gemm(const cc_context *context, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
                   const float *a, int64_t lda, const float *b, int64_t ldb, bool accumulate, float *c, int64_t ldc,
@@ -39,10 +39,9 @@ static inline int64_t cc_gemm_padded(const cc_kernels *kernels, int64_t n)
 void cc_gemm_pack_b(const cc_kernels *kernels, bool trans_b, int64_t n, int64_t k, const float *b, int64_t ldb,
                     float *panel);
 
-/* C (m x n) = epilogue([C +] A * B) for one panel: n at most max_vectors * lanes, `b` packed with row length
+/* C (m x n) = [C +] A * B for one panel: n at most max_vectors * lanes, `b` packed with row length
  * ldb, or B itself where n is a whole number of vectors. A(i, j) = a[i*a_row + j*a_step], of which one is 1. */
 void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row,
-                   int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate,
-                   const cc_gemm_epilogue *epilogue);
+                   int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate);
 
 #endif

@@ -28,8 +28,7 @@ void cc_gemm_pack_b(const cc_kernels *kernels, bool trans_b, int64_t n, int64_t 
 }
 
 void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row,
-                   int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate,
-                   const cc_gemm_epilogue *epilogue)
+                   int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate)
 {
     static const cc_gemm_epilogue nothing = {0};
     const cc_gemm_kernels *g = &kernels->gemm;
@@ -38,7 +37,6 @@ void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, c
     const cc_gemm_tile *tile = a_step == 1 ? g->tile[v] : g->tile_t[v];
     const bool collide = a_step == 1 && a_row % COLLIDING == 0;
     const int64_t tiles = cc_ceil_div(m, collide ? cc_min(g->max_rows[v], WAYS) : g->max_rows[v]);
-    cc_gemm_epilogue rest = epilogue != NULL ? *epilogue : nothing;
     _Alignas(CC_ALIGNMENT) float ragged[CC_TILE_MAX_ROWS * 64];
 
     for (int64_t t = 0, i = 0; t < tiles; t++) {
@@ -46,14 +44,10 @@ void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, c
         float *ci = c + i * ldc;
         if (padded == n) {
             tile[rows](1, NULL, k, a + i * a_row, a_row, a_step, b, ldb, ci, ldc, accumulate);
-            if (epilogue != NULL)
-                g->finish(rows, n, ci, ldc, ci, ldc, false, &rest);
         } else {
             tile[rows](1, NULL, k, a + i * a_row, a_row, a_step, b, ldb, ragged, padded, false);
-            g->finish(rows, n, ragged, padded, ci, ldc, accumulate, &rest);
+            g->finish(rows, n, ragged, padded, ci, ldc, accumulate, &nothing);
         }
-        if (rest.residual != NULL)
-            rest.residual += rows * rest.ld_residual;
         i += rows;
     }
 }
