@@ -1,0 +1,25 @@
+"""The measured peak of one core, in GFLOP/s of float32."""
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+_FLAGS = {"avx512": ["-mavx512f", "-mfma", "-mprefer-vector-width=512"], "avx2": ["-mavx2", "-mfma"]}
+
+
+def measure(isa, runs=20, rounds=2_000_000):
+    """The best of `runs` runs with the instructions of `isa`, or None without a C compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return None
+    source = Path(__file__).with_name("fma_peak.c")
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "fma_peak.so"
+        flags = ["-O2", "-ffp-contract=fast", "-fPIC", "-shared", *_FLAGS.get(isa, [])]
+        subprocess.run([compiler, *flags, str(source), "-o", str(library)], check=True)
+        function = ctypes.CDLL(str(library)).fma_peak
+        function.restype = ctypes.c_double
+        sink = (ctypes.c_float * 3)(0.5, 1.0, 0.0)
+        return max(function(ctypes.c_long(rounds), sink) for _ in range(runs))
