@@ -119,14 +119,19 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
     const int64_t depth = k.end - k.begin, height = cc_gemm_tile_rows(j);
     const int64_t tiles = cc_ceil_div(rows.end - rows.begin, height);
     const int64_t a_row = j->a.transposed ? 1 : j->a.ld, a_step = j->a.transposed ? j->a.ld : 1;
+    /* Rows that are short streams of their own start too often for the processor to see them coming. */
+    const bool short_rows = a_step == 1 && j->depth_blocks == 1;
     range before = {rows.begin, rows.begin};
     for (int64_t t = 0, i = rows.begin; t < tiles; t++) {
         const int64_t count = cc_ceil_div(rows.end - i, tiles - t);
         const float *a = at(&j->a, i, k.begin);
         for (int x = 0; x < 2; x++)
             prefetch(&ahead[x], cut(ahead[x].rows, tiles, t));
+        const range after = {i + count, short_rows ? cc_min(rows.end, i + count + height) : i + count};
+        const piece next = piece_of(&j->a, after, k);
         const float *own = scratch;
         for (int64_t p = panels.begin; p < panels.end; p++) {
+            prefetch(&next, cut(next.rows, panels.end - panels.begin, p - panels.begin));
             const int64_t columns = columns_of(j, p), first = p * j->panel_columns;
             const float *b = own;
             int64_t ldb = cc_gemm_padded(j->kernels, columns);
