@@ -123,6 +123,9 @@ def _peak(side, name, threads):
 
     case = CASES[name]
     if side == "cconv":
+        import cconv.model
+        import cconv.optim  # noqa: F401
+
         before = _highest()
         one = cconv_side(case)
     else:

@@ -32,7 +32,7 @@ def markdown(data, memory):
     for task, head in (("train", "training step, ms"), ("infer", "inference, ms")):
         table = by_case(data["results"], task, "median")
         if table:
-            parts.append(_table(head, table, 1e3, ("faster", lambda ours, best: f"{best / ours:.2f}x")))
+            parts.append(_table(head, table, 1e3, ("speed-up", lambda ours, best: f"{best / ours:.2f}x")))
     if memory:
         table = by_case(memory["results"], "memory", "bytes")
         parts.append(_table("peak memory of training, MiB", table, 2**-20, ("less", lambda o, b: f"{b / o:.2f}x")))
@@ -114,7 +114,7 @@ def draw(data, path):
     axes.invert_yaxis()
     axes.set_xlabel(f"training steps a second, PyTorch = 1 ({data['machine']['threads']} threads)")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(sides), frameon=False)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
 

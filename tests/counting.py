@@ -11,6 +11,7 @@ from cconv.summary import summary
 def check_counts(name, arguments, input_shape, params, macs, layers):
     """`layers` is (convolutions, linear layers, channels of batch norm); returns the summary."""
     net = models.create(name, **arguments)
+    assert models.input_shape(net) == input_shape
     table = summary(net, input_shape)
     assert table.params == sum(p.size for p in net.parameters()) == params
     assert table.macs == net.macs((1, *input_shape)) == macs

@@ -99,3 +99,7 @@ def test_refused_arguments():
             models.vgg11(width=width)
     with pytest.raises(ValueError, match="num_classes"):
         models.vgg11(num_classes=0)
+
+
+def test_input_shape_of_other_layers():
+    assert models.input_shape(nn.Sequential()) is None

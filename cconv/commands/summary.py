@@ -36,6 +36,7 @@ def run(arguments):
         net = models.create(network, **chosen, rng=0)
     except TypeError as error:
         raise ValueError(f"{network}: {error}") from error
-    known = (net.config or {}).get("arguments", {})
-    side = arguments.size or known.get("input_size") or 224
-    print(summary(net, (known.get("in_channels", 3), side, side)))
+    channels, *size = models.input_shape(net)
+    if arguments.size is not None:
+        size = (arguments.size, arguments.size)
+    print(summary(net, (channels, *size)))

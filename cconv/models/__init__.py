@@ -5,7 +5,7 @@ from cconv.models.alexnet import alexnet
 from cconv.models.googlenet import googlenet
 from cconv.models.lenet import lenet5
 from cconv.models.nin import nin
-from cconv.models.registry import create, names
+from cconv.models.registry import create, input_shape, names
 from cconv.models.resnet import (
     resnet18,
     resnet20,

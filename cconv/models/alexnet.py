@@ -7,11 +7,11 @@ from cconv import nn
 from cconv.models.registry import defaults, network
 from cconv.nn import init
 
-# Variant -> classes and channels it was published for.
-_VARIANTS = {"torchvision": (1000, 3), "paper": (1000, 3), "caffe": (1000, 3), "d2l": (10, 1)}
+# Variant -> classes, channels and side of the images it was published for.
+_VARIANTS = {"torchvision": (1000, 3, 224), "paper": (1000, 3, 227), "caffe": (1000, 3, 227), "d2l": (10, 1, 224)}
 
 
-@network
+@network(_VARIANTS)
 def alexnet(num_classes=None, in_channels=None, variant="torchvision", rng=None):
     """AlexNet in one of four forms: five convolutions, three fully connected layers.
 

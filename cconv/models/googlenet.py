@@ -18,11 +18,11 @@ _INCEPTION = {
     "5a": (832, 256, 160, 320, 32, 128, 128),
     "5b": (832, 384, 192, 384, 48, 128, 128),
 }
-# Variant -> classes and channels it was published for.
-_VARIANTS = {"torchvision": (1000, 3), "paper": (1000, 3), "d2l": (10, 1)}
+# Variant -> classes, channels and side of the images it was published for.
+_VARIANTS = {"torchvision": (1000, 3, 224), "paper": (1000, 3, 224), "d2l": (10, 1, 96)}
 
 
-@network
+@network(_VARIANTS)
 def googlenet(num_classes=None, in_channels=None, variant="torchvision", aux_logits=False, rng=None):
     """GoogLeNet in one of three forms: nine Inception blocks.
 

@@ -18,7 +18,7 @@ _VARIANTS = ("modern", "1998", "d2l")
 _ACTIVATIONS = ("relu", "sigmoid", "tanh", "scaled_tanh")
 
 
-@network
+@network("input_size")
 def lenet5(num_classes=10, in_channels=1, variant="modern", batch_norm=False, activation=None, input_size=28, rng=None):
     """LeNet-5 in one of three forms.
 

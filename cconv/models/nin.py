@@ -6,11 +6,11 @@ from cconv import nn
 from cconv.models.registry import defaults, network
 from cconv.nn import init
 
-# Variant -> classes and channels it was published for.
-_VARIANTS = {"d2l": (10, 1), "caffe": (1000, 3), "cifar10": (10, 3)}
+# Variant -> classes, channels and side of the images it was published for.
+_VARIANTS = {"d2l": (10, 1, 224), "caffe": (1000, 3, 224), "cifar10": (10, 3, 32)}
 
 
-@network
+@network(_VARIANTS)
 def nin(num_classes=None, in_channels=None, variant="d2l", rng=None):
     """NiN in one of three forms: blocks of a convolution and two 1x1 convolutions, no fully connected layer.
 

@@ -8,8 +8,18 @@ from cconv.functional._arguments import whole
 _NETWORKS = {}
 
 
-def network(build):
-    """Enter the function `build` in the table; what it builds remembers name and arguments in `config`."""
+def network(side):
+    """Decorator that enters a function in the table; what it builds remembers name, arguments and side in `config`.
+
+    Parameters
+    ----------
+    side : int, or the name of the argument that holds it, or a table of variants as for `defaults`
+        Height and width of the images the network is made for.
+    """
+    return functools.partial(_entered, side)
+
+
+def _entered(side, build):
     signature = inspect.signature(build)
 
     @functools.wraps(build)
@@ -18,11 +28,25 @@ def network(build):
         bound.apply_defaults()
         net = build(*bound.args, **bound.kwargs)
         arguments = {name: value for name, value in bound.arguments.items() if name != "rng"}
-        net.config = {"name": build.__name__, "arguments": arguments}
+        net.config = {"name": build.__name__, "arguments": arguments, "side": _side(side, arguments)}
         return net
 
     _NETWORKS[build.__name__] = remembered
     return remembered
+
+
+def _side(side, arguments):
+    if isinstance(side, dict):
+        return side[arguments["variant"]][2]
+    return arguments[side] if isinstance(side, str) else side
+
+
+def input_shape(net):
+    """(channels, height, width) of the images that a network of this table was made for; None for others."""
+    if net.config is None:
+        return None
+    channels = next(layer.in_channels for _, layer in net.named_layers() if hasattr(layer, "in_channels"))
+    return channels, net.config["side"], net.config["side"]
 
 
 def create(name, **arguments):
@@ -44,7 +68,11 @@ def names():
 
 
 def defaults(variant, variants, num_classes, in_channels):
-    """Classes and channels of `variant`, from `variants` (name -> both) where the arguments are None.
+    """Classes and channels of `variant` where the arguments are None.
+
+    Parameters
+    ----------
+    variants : dict name -> (classes, channels, side of the images) as published
 
     Raises
     ------
@@ -53,7 +81,7 @@ def defaults(variant, variants, num_classes, in_channels):
     """
     if variant not in variants:
         raise ValueError(f"variant must be one of {', '.join(variants)}, got {variant!r}")
-    own_classes, own_channels = variants[variant]
+    own_classes, own_channels, _ = variants[variant]
     return (
         whole(own_classes if num_classes is None else num_classes, "num_classes", 1),
         whole(own_channels if in_channels is None else in_channels, "in_channels", 1),

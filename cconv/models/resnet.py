@@ -16,12 +16,12 @@ _BLOCKS = {
     "resnet152": (3, 8, 36, 3),
 }
 _CHANNELS = (64, 128, 256, 512)
-# Variant -> classes and channels it was published for.
-_VARIANTS = {"torchvision": (1000, 3), "d2l": (10, 1)}
-_VARIANTS_18 = {**_VARIANTS, "cifar10": (10, 3)}
+# Variant -> classes, channels and side of the images it was published for.
+_VARIANTS = {"torchvision": (1000, 3, 224), "d2l": (10, 1, 96)}
+_VARIANTS_18 = {**_VARIANTS, "cifar10": (10, 3, 32)}
 
 
-@network
+@network(_VARIANTS_18)
 def resnet18(num_classes=None, in_channels=None, variant="torchvision", rng=None):
     """ResNet with 18 layers: eight blocks of two 3x3 convolutions, 11,689,512 parameters.
 
@@ -47,31 +47,31 @@ def resnet18(num_classes=None, in_channels=None, variant="torchvision", rng=None
     return _resnet("resnet18", _basic, 1, num_classes, in_channels, variant, rng)
 
 
-@network
+@network(_VARIANTS)
 def resnet34(num_classes=None, in_channels=None, variant="torchvision", rng=None):
     """ResNet with 34 layers, 21,797,672 parameters; arguments as in `resnet18`."""
     return _resnet("resnet34", _basic, 1, num_classes, in_channels, variant, rng)
 
 
-@network
+@network(_VARIANTS)
 def resnet50(num_classes=None, in_channels=None, variant="torchvision", rng=None):
     """ResNet with 50 layers, in bottleneck blocks, 25,557,032 parameters; arguments as in `resnet18`."""
     return _resnet("resnet50", _bottleneck, 4, num_classes, in_channels, variant, rng)
 
 
-@network
+@network(_VARIANTS)
 def resnet101(num_classes=None, in_channels=None, variant="torchvision", rng=None):
     """ResNet with 101 layers, in bottleneck blocks, 44,549,160 parameters; arguments as in `resnet18`."""
     return _resnet("resnet101", _bottleneck, 4, num_classes, in_channels, variant, rng)
 
 
-@network
+@network(_VARIANTS)
 def resnet152(num_classes=None, in_channels=None, variant="torchvision", rng=None):
     """ResNet with 152 layers, in bottleneck blocks, 60,192,808 parameters; arguments as in `resnet18`."""
     return _resnet("resnet152", _bottleneck, 4, num_classes, in_channels, variant, rng)
 
 
-@network
+@network(32)
 def resnet20(num_classes=10, in_channels=3, shortcut="A", rng=None):
     """ResNet for 32x32 images with 20 layers (section 4.2): three stages of 16, 32 and 64 channels; 269,722
     parameters.
@@ -96,25 +96,25 @@ def resnet20(num_classes=10, in_channels=3, shortcut="A", rng=None):
     return _cifar(3, num_classes, in_channels, shortcut, rng)
 
 
-@network
+@network(32)
 def resnet32(num_classes=10, in_channels=3, shortcut="A", rng=None):
     """ResNet for 32x32 images with 32 layers, 464,154 parameters; arguments as in `resnet20`."""
     return _cifar(5, num_classes, in_channels, shortcut, rng)
 
 
-@network
+@network(32)
 def resnet44(num_classes=10, in_channels=3, shortcut="A", rng=None):
     """ResNet for 32x32 images with 44 layers, 658,586 parameters; arguments as in `resnet20`."""
     return _cifar(7, num_classes, in_channels, shortcut, rng)
 
 
-@network
+@network(32)
 def resnet56(num_classes=10, in_channels=3, shortcut="A", rng=None):
     """ResNet for 32x32 images with 56 layers, 853,018 parameters; arguments as in `resnet20`."""
     return _cifar(9, num_classes, in_channels, shortcut, rng)
 
 
-@network
+@network(32)
 def resnet110(num_classes=10, in_channels=3, shortcut="A", rng=None):
     """ResNet for 32x32 images with 110 layers, 1,727,962 parameters; arguments as in `resnet20`."""
     return _cifar(18, num_classes, in_channels, shortcut, rng)

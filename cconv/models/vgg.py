@@ -14,24 +14,24 @@ _CONVOLUTIONS = {
     "vgg19": (2, 2, 4, 4, 4),
 }
 _CHANNELS = (64, 128, 256, 512, 512)
-# Variant -> classes and channels it was published for.
-_VARIANTS = {"torchvision": (1000, 3), "d2l": (10, 1), "cifar10": (10, 3)}
-_VARIANTS_16 = {**_VARIANTS, "c": (1000, 3)}
+# Variant -> classes, channels and side of the images it was published for.
+_VARIANTS = {"torchvision": (1000, 3, 224), "d2l": (10, 1, 224), "cifar10": (10, 3, 32)}
+_VARIANTS_16 = {**_VARIANTS, "c": (1000, 3, 224)}
 
 
-@network
+@network(_VARIANTS)
 def vgg11(num_classes=None, in_channels=None, variant="torchvision", batch_norm=False, width=1, rng=None):
     """VGG with 8 convolutions (configuration A), 132,863,336 parameters; arguments as in `vgg16`."""
     return _vgg("vgg11", num_classes, in_channels, variant, batch_norm, width, rng)
 
 
-@network
+@network(_VARIANTS)
 def vgg13(num_classes=None, in_channels=None, variant="torchvision", batch_norm=False, width=1, rng=None):
     """VGG with 10 convolutions (configuration B), 133,047,848 parameters; arguments as in `vgg16`."""
     return _vgg("vgg13", num_classes, in_channels, variant, batch_norm, width, rng)
 
 
-@network
+@network(_VARIANTS_16)
 def vgg16(num_classes=None, in_channels=None, variant="torchvision", batch_norm=False, width=1, rng=None):
     """VGG with 13 convolutions (configuration D), 138,357,544 parameters.
 
@@ -59,7 +59,7 @@ def vgg16(num_classes=None, in_channels=None, variant="torchvision", batch_norm=
     return _vgg("vgg16", num_classes, in_channels, variant, batch_norm, width, rng)
 
 
-@network
+@network(_VARIANTS)
 def vgg19(num_classes=None, in_channels=None, variant="torchvision", batch_norm=False, width=1, rng=None):
     """VGG with 16 convolutions (configuration E), 143,667,240 parameters; arguments as in `vgg16`."""
     return _vgg("vgg19", num_classes, in_channels, variant, batch_norm, width, rng)
