@@ -78,8 +78,9 @@ def _sides(case, threads):
         sides |= {side: torch_side(case, last, state) for side, last in TORCH.items()}
         try:
             sides["onnxruntime"] = onnxruntime_side(case, sides["torch"].onnx(), threads)
-        except ImportError as error:
-            print(f"without ONNX Runtime: {error}")
+        except (ImportError, RuntimeError, TypeError, ValueError) as error:
+            # Not installed, or a torch whose exporter needs more packages.
+            print(f"without ONNX Runtime: {type(error).__name__}: {error}")
     return sides
 
 

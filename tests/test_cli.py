@@ -197,6 +197,8 @@ def test_summary_and_info(capfd):
     status, out, _ = cli(capfd, "summary")
     assert status == 0 and "61,706" in out
     assert "60,000" in cli(capfd, "summary", "lenet5", "--variant", "1998")[1]
+    assert "276,066,304" in cli(capfd, "summary", "googlenet", "--variant", "d2l")[1]
+    assert "40,551,040" in cli(capfd, "summary", "resnet20")[1]
     assert "28 x 28" in out and "32 x 32" in cli(capfd, "summary", "--size", 32, "--channels", 3)[1]
     assert "no network" in failure(capfd, "summary", "nonsense")
     assert "isa" in cli(capfd, "info")[1]
