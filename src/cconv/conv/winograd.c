@@ -237,11 +237,16 @@ static bool is_channels_last(cc_layout layout, int64_t channels, const int64_t s
     return layout == CC_CHANNELS_LAST || channels == 1 || cc_volume(spatial) == 1;
 }
 
+/* Channels beyond this are in no memory; up to it, no size of scratch overflows. */
+#define MANY_CHANNELS (1 << 24)
+
 static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
     const cc_window *w = &conv->window;
     (void)context;
     (void)pass;
+    if (conv->ic > MANY_CHANNELS || conv->oc > MANY_CHANNELS)
+        return false;
     if (conv->dtype != CC_F32 || conv->groups != 1 || !is_channels_last(conv->x_layout, conv->ic, w->input) ||
         !is_channels_last(conv->y_layout, conv->oc, w->output) || w->input[0] != 1 || w->kernel[0] != 1 || w->output[0] != 1 ||
         w->pad_before[0] != 0)
@@ -259,7 +264,7 @@ static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
     const int64_t *out = conv->window.output;
     (void)context;
     (void)pass;
-    return conv->ic >= 16 && conv->oc >= 16 && out[1] >= 3 && out[2] >= 3 && conv->n * out[1] * out[2] >= 256;
+    return conv->ic >= 16 && conv->oc >= 16 && out[1] >= 2 && out[2] >= 2 && conv->n * out[1] * out[2] >= 256;
 }
 
 /* The most preferred algorithm without transforms. */
