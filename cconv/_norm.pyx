@@ -18,12 +18,15 @@ cdef extern from "norm/norm.h" nogil:
         cc_layout layout
         bint relu
     cc_status cc_norm_forward(const cc_context *context, const cc_norm *norm, double eps, const void *x,
-                              const void *weight, const void *bias, void *y, double *mean, double *var, double *rstd)
+                              const void *weight, const void *bias, const void *residual, void *y, double *mean,
+                              double *var, double *rstd)
     cc_status cc_norm_inference(const cc_context *context, const cc_norm *norm, double eps, const void *x,
-                                const double *mean, const double *var, const void *weight, const void *bias, void *y)
+                                const double *mean, const double *var, const void *weight, const void *bias,
+                                const void *residual, void *y)
     cc_status cc_norm_backward(const cc_context *context, const cc_norm *norm, bint fixed, const void *dy,
                                const void *x, const void *y, const double *mean, const double *rstd,
-                               const void *weight, void *dx, void *dweight, void *dbias)
+                               const void *weight, const void *bias, void *dx, void *dresidual, void *dweight,
+                               void *dbias)
 
 
 cdef inline void *data(cnp.ndarray array) noexcept:
@@ -49,8 +52,8 @@ cdef cc_norm describe(cnp.ndarray x, bint channels_last, bint relu) except *:
 
 
 def forward(cnp.ndarray x not None, bint channels_last, cnp.ndarray weight, cnp.ndarray bias, double eps,
-            bint relu=False):
-    """(y, mean, var, rstd); the statistics are float64."""
+            bint relu=False, cnp.ndarray residual=None):
+    """(y, mean, var, rstd); the statistics are float64. `residual` lies like x."""
     cdef cc_norm norm = describe(x, channels_last, relu)
     cdef cnp.ndarray y = new_array(shape_of(x), cnp.PyArray_TYPE(x), channels_last)
     cdef cnp.ndarray mean = new_array((norm.c,), cnp.NPY_FLOAT64, False)
@@ -58,9 +61,10 @@ def forward(cnp.ndarray x not None, bint channels_last, cnp.ndarray weight, cnp.
     cdef cnp.ndarray rstd = new_array((norm.c,), cnp.NPY_FLOAT64, False)
     cdef void *w = data(weight)
     cdef void *b = data(bias)
+    cdef void *r = data(residual)
     cdef cc_status status
     with nogil:
-        status = cc_norm_forward(context(), &norm, eps, cnp.PyArray_DATA(x), w, b, cnp.PyArray_DATA(y),
+        status = cc_norm_forward(context(), &norm, eps, cnp.PyArray_DATA(x), w, b, r, cnp.PyArray_DATA(y),
                                  <double *>cnp.PyArray_DATA(mean), <double *>cnp.PyArray_DATA(var),
                                  <double *>cnp.PyArray_DATA(rstd))
     check(status, "batch_norm_forward")
@@ -68,34 +72,41 @@ def forward(cnp.ndarray x not None, bint channels_last, cnp.ndarray weight, cnp.
 
 
 def inference(cnp.ndarray x not None, bint channels_last, cnp.ndarray mean not None, cnp.ndarray var not None,
-              cnp.ndarray weight, cnp.ndarray bias, double eps, bint relu=False):
+              cnp.ndarray weight, cnp.ndarray bias, double eps, bint relu=False, cnp.ndarray residual=None):
     """y; `mean` and `var` are float64."""
     cdef cc_norm norm = describe(x, channels_last, relu)
     cdef cnp.ndarray y = new_array(shape_of(x), cnp.PyArray_TYPE(x), channels_last)
     cdef void *w = data(weight)
     cdef void *b = data(bias)
+    cdef void *r = data(residual)
     cdef cc_status status
     with nogil:
         status = cc_norm_inference(context(), &norm, eps, cnp.PyArray_DATA(x), <double *>cnp.PyArray_DATA(mean),
-                                   <double *>cnp.PyArray_DATA(var), w, b, cnp.PyArray_DATA(y))
+                                   <double *>cnp.PyArray_DATA(var), w, b, r, cnp.PyArray_DATA(y))
     check(status, "batch_norm_inference")
     return y
 
 
 def backward(cnp.ndarray dy not None, cnp.ndarray x not None, bint channels_last, cnp.ndarray mean not None,
-             cnp.ndarray rstd not None, cnp.ndarray weight, cnp.ndarray dweight, cnp.ndarray dbias,
-             cnp.ndarray y=None, bint fixed=False):
-    """dx; adds into `dweight` and `dbias` where given. `y`: the saved output, when ReLU followed."""
-    cdef cc_norm norm = describe(x, channels_last, y is not None)
+             cnp.ndarray rstd not None, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray dweight,
+             cnp.ndarray dbias, bint relu=False, bint fixed=False, cnp.ndarray y=None, bint want_dresidual=False):
+    """(dx, dresidual or None); adds into `dweight` and `dbias` where given. `y` is the output, needed where ReLU
+    followed a residual."""
+    cdef cc_norm norm = describe(x, channels_last, relu)
     cdef cnp.ndarray dx = new_array(shape_of(x), cnp.PyArray_TYPE(x), channels_last)
+    cdef cnp.ndarray dresidual = None
+    if want_dresidual:
+        dresidual = new_array(shape_of(x), cnp.PyArray_TYPE(x), channels_last)
     cdef void *w = data(weight)
+    cdef void *b = data(bias)
     cdef void *dw = data(dweight)
     cdef void *db = data(dbias)
     cdef void *mask = data(y)
+    cdef void *dr = data(dresidual)
     cdef cc_status status
     with nogil:
         status = cc_norm_backward(context(), &norm, fixed, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(x), mask,
-                                  <double *>cnp.PyArray_DATA(mean), <double *>cnp.PyArray_DATA(rstd), w,
-                                  cnp.PyArray_DATA(dx), dw, db)
+                                  <double *>cnp.PyArray_DATA(mean), <double *>cnp.PyArray_DATA(rstd), w, b,
+                                  cnp.PyArray_DATA(dx), dr, dw, db)
     check(status, "batch_norm_backward")
-    return dx
+    return dx, dresidual

@@ -107,7 +107,7 @@ def batch_norm_backward(dy, x, mean, rstd, weight=None):
     mean, rstd = _statistic(mean, "mean", channels), _statistic(rstd, "rstd", channels)
     check_count(x.shape, "batch_norm_backward")
     dweight, dbias = np.zeros(channels, x.dtype), np.zeros(channels, x.dtype)
-    dx = _norm.backward(dy, x, channels_last, mean, rstd, weight, dweight, dbias)
+    dx, _ = _norm.backward(dy, x, channels_last, mean, rstd, weight, None, dweight, dbias)
     return dx, dweight, dbias
 
 
@@ -141,28 +141,40 @@ def batch_norm_inference(x, running_mean, running_var, weight=None, bias=None, e
     return _norm.inference(x, channels_last, mean, var, weight, bias, _eps(eps))
 
 
-def normalize(x, weight, bias, eps, relu=False):
-    """(x as the kernels take it, y, mean, var, rstd) for layers: statistics in float64, ReLU fused when asked."""
+def normalize(x, weight, bias, eps, relu=False, residual=None):
+    """(x as the kernels take it, y, mean, var, rstd) for layers: statistics in float64.
+
+    `residual` is added before ReLU, both in the same pass.
+    """
     x, channels_last = _batch(x)
     channels = (x.shape[1],)
     weight = _arguments.parameter(weight, "weight", channels, x.dtype)
     bias = _arguments.parameter(bias, "bias", channels, x.dtype)
-    return x, *_norm.forward(x, channels_last, weight, bias, eps, relu)
+    if residual is not None:
+        residual = _arguments.like(residual, "residual", x.shape, channels_last, x.dtype)
+    return x, *_norm.forward(x, channels_last, weight, bias, eps, relu, residual)
 
 
-def normalize_fixed(x, mean, var, weight, bias, eps, relu=False):
+def normalize_fixed(x, mean, var, weight, bias, eps, relu=False, residual=None):
     """(x as the kernels take it, y) for layers, by given statistics."""
     x, channels_last = _batch(x)
     channels = x.shape[1]
     weight = _arguments.parameter(weight, "weight", (channels,), x.dtype)
     bias = _arguments.parameter(bias, "bias", (channels,), x.dtype)
     mean, var = _statistic(mean, "running_mean", channels), _statistic(var, "running_var", channels)
-    return x, _norm.inference(x, channels_last, mean, var, weight, bias, eps, relu)
+    if residual is not None:
+        residual = _arguments.like(residual, "residual", x.shape, channels_last, x.dtype)
+    return x, _norm.inference(x, channels_last, mean, var, weight, bias, eps, relu, residual)
 
 
-def normalize_backward(dy, x, mean, rstd, weight, dweight, dbias, y=None, fixed=False):
-    """dx for layers; adds into `dweight` and `dbias`. `y` is the output where ReLU was fused; with `fixed` the
-    statistics are constants."""
+def normalize_backward(dy, x, mean, rstd, weight, bias, dweight, dbias, relu=False, fixed=False, y=None):
+    """(dx, dresidual) for layers; adds into `dweight` and `dbias`.
+
+    `y` is the output where a residual was added, else None, and dresidual None, too. With `fixed` the
+    statistics are constants.
+    """
     channels_last = not x.flags.c_contiguous
     dy = _arguments.like(dy, "dy", x.shape, channels_last, x.dtype)
-    return _norm.backward(dy, x, channels_last, mean, rstd, weight, dweight, dbias, y, fixed)
+    return _norm.backward(
+        dy, x, channels_last, mean, rstd, weight, bias, dweight, dbias, relu, fixed, y, y is not None
+    )

@@ -44,22 +44,33 @@ class _BatchNorm(Layer):
         self.num_batches_tracked = Buffer(np.int64(0)) if tracked else None
 
     def forward(self, x, train):
+        y, both = self.forward_residual(x, train)
+
+        def backward(dy, need_dx=True):
+            return both(dy)[0]
+
+        return y, backward
+
+    def forward_residual(self, x, train, residual=None, relu=False):
+        """As `forward`, with `residual` added before ReLU in the same pass; backward(dy) -> (dx, dresidual)."""
         self._check(np.shape(x))
+        relu = relu or self.relu
         fixed = self.track_running_stats and not train
         weight, bias = (self.weight.data, self.bias.data) if self.affine else (None, None)
         if fixed:
             mean, var = self.running_mean.data.astype(np.float64), self.running_var.data.astype(np.float64)
-            x, y = norm.normalize_fixed(x, mean, var, weight, bias, self.eps, self.relu)
+            rstd = 1 / np.sqrt(var + self.eps)
+            x, y = norm.normalize_fixed(x, mean, var, weight, bias, self.eps, relu, residual)
         else:
             norm.check_count(np.shape(x), repr(self))
-            x, y, mean, var, rstd = norm.normalize(x, weight, bias, self.eps, self.relu)
+            x, y, mean, var, rstd = norm.normalize(x, weight, bias, self.eps, relu, residual)
             if train and self.track_running_stats:
                 self._track(mean, var, x.size // self.num_features)
+        mask = y if residual is not None else None
 
-        def backward(dy, need_dx=True):
+        def backward(dy):
             dweight, dbias = (self.weight.grad, self.bias.grad) if self.affine else (None, None)
-            scale = 1 / np.sqrt(var + self.eps) if fixed else rstd
-            return norm.normalize_backward(dy, x, mean, scale, weight, dweight, dbias, y if self.relu else None, fixed)
+            return norm.normalize_backward(dy, x, mean, rstd, weight, bias, dweight, dbias, relu, fixed, mask)
 
         return y, backward
 

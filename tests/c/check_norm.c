@@ -1,4 +1,6 @@
 /* Sums over n values below 3 in the array's type, 32 rows at a time: within n * 8 eps. */
+#include <string.h>
+
 #include "check.h"
 
 #define ROWS_MAX 75
@@ -35,6 +37,9 @@ static void compare_sums(check *c, cc_dtype type, const double *sum, const doubl
     check_near_f64(c, sum, expected, n, type == CC_F32 ? 1.2e-7 : 2.3e-16, 8 * scale);
 }
 
+/* How dy is gated: not, by a mask, or by the sign of (x - center) * scale, which rounding keeps. */
+enum { OPEN, BY_MASK, BY_GATE };
+
 static void run(check *c, cc_dtype type)
 {
     const cc_norm_kernels *norm = &c->kernels->norm;
@@ -65,44 +70,57 @@ static void run(check *c, cc_dtype type)
     BENCH(c, bytes, "B", norm->moments[type](x.data, rows, width, shift, sums[0], sums[1]));
 
     SLOT(c, norm.dots);
-    const bool masked = check_integer(c, 0, 1) == 1, relu = check_integer(c, 0, 1) == 1;
+    const int64_t how = check_integer(c, OPEN, BY_GATE);
+    const bool relu = check_integer(c, 0, 1) == 1, both = how != BY_GATE && check_integer(c, 0, 1) == 1;
+    const numbers gate_scale = random_numbers(c, type, width);
+    const void *masked = how == BY_MASK ? mask.data : NULL, *gated = how == BY_GATE ? gate_scale.data : NULL;
+    const void *zeros = how == BY_GATE ? memset(check_bytes(c, width * 8, 8), 0, (size_t)width * 8) : NULL;
+    const double *open = check_copy(c, dy.exact, size * 8, 8);
+    for (int64_t e = 0; e < size; e++) {
+        const double d = x.exact[e] - center.exact[e % width];
+        if ((how == BY_MASK && !(mask.exact[e] > 0)) || (how == BY_GATE && !(d * gate_scale.exact[e % width] > 0)))
+            ((double *)open)[e] = 0;
+    }
     for (int i = 0; i < 3; i++) {
         sums[i] = check_f64(c, width);
         expected[i] = check_copy(c, sums[i], width * 8, 8);
     }
     for (int64_t e = 0; e < size; e++) {
         const double d = x.exact[e] - center.exact[e % width];
-        const double g = masked && !(mask.exact[e] > 0) ? 0 : dy.exact[e];
+        const double g = open[e];
         expected[0][e % width] += d;
         expected[1][e % width] += g;
         expected[2][e % width] += g * d;
     }
-    norm->dots[type](dy.data, x.data, masked ? mask.data : NULL, rows, width, center.data, sums[0], sums[1], sums[2]);
+    norm->dots[type](dy.data, x.data, masked, rows, width, center.data, gated, zeros, sums[0], sums[1], sums[2]);
     for (int i = 0; i < 3; i++)
         compare_sums(c, type, sums[i], expected[i], width, 4 * scale);
-    BENCH(c, 2 * bytes, "B", norm->dots[type](dy.data, x.data, NULL, rows, width, center.data, sums[0], sums[1], sums[2]));
+    BENCH(c, 2 * bytes, "B", norm->dots[type](dy.data, x.data, NULL, rows, width, center.data, gated, zeros, sums[0],
+                                          sums[1], sums[2]));
 
     SLOT(c, norm.apply);
     for (int64_t e = 0; e < size; e++) {
         const int64_t j = e % width;
-        const double v = (x.exact[e] - center.exact[j]) * factor.exact[j] + offset.exact[j];
+        const double v = (x.exact[e] - center.exact[j]) * factor.exact[j] + offset.exact[j] + (both ? mask.exact[e] : 0);
         y.exact[e] = relu && v < 0 ? 0 : v;
     }
-    norm->apply[type](x.data, rows, width, center.data, factor.data, offset.data, relu, y.data);
+    norm->apply[type](x.data, both ? mask.data : NULL, rows, width, center.data, factor.data, offset.data, relu, y.data);
     compare(c, type, &y, 1);
-    BENCH(c, 2 * bytes, "B", norm->apply[type](x.data, rows, width, center.data, factor.data, offset.data, relu, y.data));
+    BENCH(c, 2 * bytes, "B", norm->apply[type](x.data, NULL, rows, width, center.data, factor.data, offset.data, relu, y.data));
 
     SLOT(c, norm.apply_backward);
+    numbers dresidual = random_numbers(c, type, size);
     for (int64_t e = 0; e < size; e++) {
         const int64_t j = e % width;
-        const double g = masked && !(mask.exact[e] > 0) ? 0 : dy.exact[e];
-        y.exact[e] = g * factor.exact[j] + (x.exact[e] - center.exact[j]) * slope.exact[j] + offset.exact[j];
+        y.exact[e] = open[e] * factor.exact[j] + (x.exact[e] - center.exact[j]) * slope.exact[j] + offset.exact[j];
+        dresidual.exact[e] = both ? open[e] : dresidual.exact[e];
     }
-    norm->apply_backward[type](dy.data, x.data, masked ? mask.data : NULL, rows, width, center.data, factor.data,
-                               slope.data, offset.data, y.data);
+    norm->apply_backward[type](dy.data, x.data, masked, rows, width, center.data, factor.data, slope.data,
+                               offset.data, gated, zeros, y.data, both ? dresidual.data : NULL);
     compare(c, type, &y, 1);
+    compare(c, type, &dresidual, 0);
     BENCH(c, 3 * bytes, "B", norm->apply_backward[type](dy.data, x.data, NULL, rows, width, center.data, factor.data,
-                                                        slope.data, offset.data, y.data));
+                                                        slope.data, offset.data, gated, zeros, y.data, NULL));
     check_done(c);
 }
 

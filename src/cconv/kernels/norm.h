@@ -1,6 +1,7 @@
 /* kernels/norm.h -- batch norm over rows of `width` values, one statistic a column. Slots are indexed by cc_dtype.
  *
- * Sums are added to, in double. `mask` may be NULL; else dy counts only where mask > 0.
+ * Sums are added to, in double. Backward, dy counts only where the ReLU behind was open: where mask > 0, or
+ * where (x - center) * gate_scale + gate_offset > 0, the forward pass computed again; both may be NULL.
  */
 #ifndef CC_KERNELS_NORM_H
 #define CC_KERNELS_NORM_H
@@ -12,16 +13,17 @@ typedef struct cc_norm_kernels {
     /* sum[j] += SUM x[r,j] - shift[j], square[j] += SUM (x[r,j] - shift[j])^2. Exact where x is constant. */
     void (*moments[2])(const void *x, int64_t rows, int64_t width, const double *shift, double *sum,
                        double *square);
-    /* y = (x - center) * scale + offset, then max(y, 0) with relu. All three of the array's type. */
-    void (*apply[2])(const void *x, int64_t rows, int64_t width, const void *center, const void *scale,
-                     const void *offset, bool relu, void *y);
+    /* y = (x - center) * scale + offset + residual (NULL: 0), then max(y, 0) with relu. All of the array's type. */
+    void (*apply[2])(const void *x, const void *residual, int64_t rows, int64_t width, const void *center,
+                     const void *scale, const void *offset, bool relu, void *y);
     /* sum_x += SUM x - center, sum_dy += SUM dy, dot += SUM dy * (x - center) */
     void (*dots[2])(const void *dy, const void *x, const void *mask, int64_t rows, int64_t width,
-                    const void *center, double *sum_x, double *sum_dy, double *dot);
-    /* dx = dy * scale + (x - center) * slope + offset */
+                    const void *center, const void *gate_scale, const void *gate_offset, double *sum_x,
+                    double *sum_dy, double *dot);
+    /* dx = dy * scale + (x - center) * slope + offset; dresidual (NULL: not wanted) = dy where it counts, else 0 */
     void (*apply_backward[2])(const void *dy, const void *x, const void *mask, int64_t rows, int64_t width,
                               const void *center, const void *scale, const void *slope, const void *offset,
-                              void *dx);
+                              const void *gate_scale, const void *gate_offset, void *dx, void *dresidual);
 } cc_norm_kernels;
 
 #endif

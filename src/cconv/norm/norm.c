@@ -17,13 +17,14 @@ typedef struct norm_job {
     int64_t width;     /* columns of a row, channels-last */
     int64_t chunk;     /* rows of a chunk, channels-last */
     int chunks;
-    const char *x, *dy, *mask;
-    char *out;
+    const char *x, *dy, *mask, *residual;
+    char *out, *dresidual;
+    bool gated; /* dy counts where the norm, computed again, is positive */
     double *shift, *sums; /* sums: 3 a chunk and column, or 3 a channel */
-    char *coefficients;   /* center, scale, offset, slope: one each a column, or a channel */
+    char *coefficients;   /* one of each below a column, or a channel */
 } norm_job;
 
-enum { CENTER, SCALE, OFFSET, SLOPE, COEFFICIENTS };
+enum { CENTER, SCALE, OFFSET, SLOPE, GATE_SCALE, GATE_OFFSET, COEFFICIENTS };
 
 static double get(cc_dtype dtype, const void *array, int64_t i)
 {
@@ -51,6 +52,8 @@ static void *coefficient(const norm_job *job, int which)
 {
     return job->coefficients + (size_t)which * (size_t)job->width * size_of(job);
 }
+
+static const void *gate(const norm_job *job, int which) { return job->gated ? coefficient(job, which) : NULL; }
 
 static const char *at(const char *array, int64_t i, size_t size)
 {
@@ -146,38 +149,45 @@ static void dots_of_chunks(void *argument, int64_t begin, int64_t end, int part)
         double *sum_x = chunk_sums(job, i, 0), *sum_dy = chunk_sums(job, i, 1), *dot = chunk_sums(job, i, 2);
         kernels->dots[job->norm->dtype](at(job->dy, s.start, size), at(job->x, s.start, size),
                                         at(job->mask, s.start, size), s.rows, job->width,
-                                        coefficient(job, CENTER), sum_x, sum_dy, dot);
+                                        coefficient(job, CENTER), gate(job, GATE_SCALE), gate(job, GATE_OFFSET),
+                                        sum_x, sum_dy, dot);
         if (s.rest > 0)
             kernels->dots[job->norm->dtype](at(job->dy, tail, size), at(job->x, tail, size),
-                                            at(job->mask, tail, size), 1, s.rest, coefficient(job, CENTER), sum_x,
-                                            sum_dy, dot);
+                                            at(job->mask, tail, size), 1, s.rest, coefficient(job, CENTER),
+                                            gate(job, GATE_SCALE), gate(job, GATE_OFFSET), sum_x, sum_dy, dot);
     }
 }
 
-static void apply_rows(const norm_job *job, int64_t start, int64_t rows, int64_t width, const void *center,
-                       const void *scale, const void *offset, const void *slope)
+static void apply_rows(const norm_job *job, int64_t start, int64_t rows, int64_t width,
+                       const void *const k[COEFFICIENTS])
 {
     const cc_norm_kernels *kernels = &job->context->kernels->norm;
     const cc_dtype dtype = job->norm->dtype;
     const size_t size = size_of(job);
+    const char *x = at(job->x, start, size);
     char *out = job->out + (size_t)start * size;
     if (job->dy == NULL)
-        kernels->apply[dtype](at(job->x, start, size), rows, width, center, scale, offset, job->norm->relu, out);
+        kernels->apply[dtype](x, at(job->residual, start, size), rows, width, k[CENTER], k[SCALE], k[OFFSET],
+                              job->norm->relu, out);
     else
-        kernels->apply_backward[dtype](at(job->dy, start, size), at(job->x, start, size), at(job->mask, start, size),
-                                       rows, width, center, scale, slope, offset, out);
+        kernels->apply_backward[dtype](at(job->dy, start, size), x, at(job->mask, start, size), rows, width, k[CENTER],
+                                       k[SCALE], k[SLOPE], k[OFFSET], job->gated ? k[GATE_SCALE] : NULL,
+                                       job->gated ? k[GATE_OFFSET] : NULL, out,
+                                       job->dresidual == NULL ? NULL : job->dresidual + (size_t)start * size);
 }
 
 static void apply_to_chunks(void *argument, int64_t begin, int64_t end, int part)
 {
     const norm_job *job = argument;
+    const void *k[COEFFICIENTS];
     (void)part;
+    for (int i = 0; i < COEFFICIENTS; i++)
+        k[i] = coefficient(job, i);
     for (int64_t i = begin; i < end; i++) {
         const span s = span_of(job, i);
         for (int rest = 0; rest < 2; rest++)
             apply_rows(job, s.start + rest * s.rows * job->width, rest ? s.rest > 0 : s.rows,
-                       rest ? s.rest : job->width, coefficient(job, CENTER), coefficient(job, SCALE),
-                       coefficient(job, OFFSET), coefficient(job, SLOPE));
+                       rest ? s.rest : job->width, k);
     }
 }
 
@@ -232,18 +242,20 @@ static void dots_of_planes(void *argument, int64_t begin, int64_t end, int part)
     const size_t size = size_of(job);
     (void)part;
     for (int64_t c = begin; c < end; c++) {
-        double row[ROW], sum_x[ROW] = {0}, sum_dy[ROW] = {0}, dot[ROW] = {0};
-        const void *center = repeated(job, CENTER, c, row);
+        double row[3][ROW], sum_x[ROW] = {0}, sum_dy[ROW] = {0}, dot[ROW] = {0};
+        const void *center = repeated(job, CENTER, c, row[0]);
+        const void *gate_scale = job->gated ? repeated(job, GATE_SCALE, c, row[1]) : NULL;
+        const void *gate_offset = job->gated ? repeated(job, GATE_OFFSET, c, row[2]) : NULL;
         for (int64_t n = 0; n < norm->n; n++) {
             const int64_t rows = norm->spatial / ROW, rest = norm->spatial % ROW;
             const int64_t start = plane(norm, n, c), tail = start + rows * ROW;
             job->context->kernels->norm.dots[norm->dtype](at(job->dy, start, size), at(job->x, start, size),
-                                                          at(job->mask, start, size), rows, ROW, center, sum_x,
-                                                          sum_dy, dot);
+                                                          at(job->mask, start, size), rows, ROW, center,
+                                                          gate_scale, gate_offset, sum_x, sum_dy, dot);
             if (rest > 0)
                 job->context->kernels->norm.dots[norm->dtype](at(job->dy, tail, size), at(job->x, tail, size),
-                                                              at(job->mask, tail, size), 1, rest, center, sum_x,
-                                                              sum_dy, dot);
+                                                              at(job->mask, tail, size), 1, rest, center,
+                                                              gate_scale, gate_offset, sum_x, sum_dy, dot);
         }
         chunk_sums(job, 0, 0)[c] = row_sum(sum_x);
         chunk_sums(job, 0, 1)[c] = row_sum(sum_dy);
@@ -263,8 +275,8 @@ static void apply_to_planes(void *argument, int64_t begin, int64_t end, int part
             k[i] = repeated(job, i, c, row[i]);
         for (int64_t n = 0; n < norm->n; n++) {
             const int64_t rows = norm->spatial / ROW, rest = norm->spatial % ROW, start = plane(norm, n, c);
-            apply_rows(job, start, rows, ROW, k[CENTER], k[SCALE], k[OFFSET], k[SLOPE]);
-            apply_rows(job, start + rows * ROW, rest > 0, rest, k[CENTER], k[SCALE], k[OFFSET], k[SLOPE]);
+            apply_rows(job, start, rows, ROW, k);
+            apply_rows(job, start + rows * ROW, rest > 0, rest, k);
         }
     }
 }
@@ -291,21 +303,29 @@ static double channel_sum(const norm_job *job, int which, int64_t c)
     return sum;
 }
 
-/* The float nearest the mean is subtracted exactly; what is left of the mean goes into the offset. */
-static void set_coefficients(const norm_job *job, int64_t c, double mean, double scale, double slope, double offset)
+/* What a channel is centred on: the float nearest its mean, which is subtracted exactly. */
+static double center_of(cc_dtype dtype, double mean) { return dtype == CC_F32 ? (double)(float)mean : mean; }
+
+static void set_columns(const norm_job *job, int which, int64_t c, double value)
+{
+    for (int64_t j = c; j < job->width; j += job->norm->c)
+        set(job->norm->dtype, coefficient(job, which), j, value);
+}
+
+/* Scale and offset of the forward pass. What centring leaves of the mean goes into the offset. */
+static void set_forward(const norm_job *job, int64_t c, double mean, double rstd, const void *weight,
+                        const void *bias, int scale_at, int offset_at)
 {
     const cc_dtype dtype = job->norm->dtype;
-    const double center = dtype == CC_F32 ? (double)(float)mean : mean;
-    for (int64_t j = c; j < job->width; j += job->norm->c) {
-        set(dtype, coefficient(job, CENTER), j, center);
-        set(dtype, coefficient(job, SCALE), j, scale);
-        set(dtype, coefficient(job, SLOPE), j, slope);
-        set(dtype, coefficient(job, OFFSET), j, offset + (center - mean) * (job->dy == NULL ? scale : slope));
-    }
+    const double center = center_of(dtype, mean), scale = rstd * get_or(dtype, weight, c, 1);
+    set_columns(job, CENTER, c, center);
+    set_columns(job, scale_at, c, scale);
+    set_columns(job, offset_at, c, get_or(dtype, bias, c, 0) + (center - mean) * scale);
 }
 
 cc_status cc_norm_forward(const cc_context *context, const cc_norm *norm, double eps, const void *x,
-                          const void *weight, const void *bias, void *y, double *mean, double *var, double *rstd)
+                          const void *weight, const void *bias, const void *residual, void *y, double *mean,
+                          double *var, double *rstd)
 {
     CC_TRY(validate(norm));
     if (!(eps >= 0))
@@ -317,6 +337,7 @@ cc_status cc_norm_forward(const cc_context *context, const cc_norm *norm, double
         return CC_OK;
     CC_TRY(allocate(&job, true));
     job.x = x;
+    job.residual = residual;
     job.out = y;
 
     /* Sums are taken relative to the first position: any value of the channel keeps them well conditioned. */
@@ -332,8 +353,7 @@ cc_status cc_norm_forward(const cc_context *context, const cc_norm *norm, double
         mean[c] = job.shift[c] + sum / count;
         var[c] = spread < 0 ? 0 : spread;
         rstd[c] = 1 / sqrt(var[c] + eps);
-        set_coefficients(&job, c, mean[c], rstd[c] * get_or(norm->dtype, weight, c, 1), 0,
-                         get_or(norm->dtype, bias, c, 0));
+        set_forward(&job, c, mean[c], rstd[c], weight, bias, SCALE, OFFSET);
     }
     run(&job, apply_to_chunks, apply_to_planes);
     release(&job);
@@ -341,7 +361,8 @@ cc_status cc_norm_forward(const cc_context *context, const cc_norm *norm, double
 }
 
 cc_status cc_norm_inference(const cc_context *context, const cc_norm *norm, double eps, const void *x,
-                            const double *mean, const double *var, const void *weight, const void *bias, void *y)
+                            const double *mean, const double *var, const void *weight, const void *bias,
+                            const void *residual, void *y)
 {
     CC_TRY(validate(norm));
     if (!(eps >= 0))
@@ -351,10 +372,10 @@ cc_status cc_norm_inference(const cc_context *context, const cc_norm *norm, doub
         return CC_OK;
     CC_TRY(allocate(&job, false));
     job.x = x;
+    job.residual = residual;
     job.out = y;
     for (int64_t c = 0; c < norm->c; c++)
-        set_coefficients(&job, c, mean[c], get_or(norm->dtype, weight, c, 1) / sqrt(var[c] + eps), 0,
-                         get_or(norm->dtype, bias, c, 0));
+        set_forward(&job, c, mean[c], 1 / sqrt(var[c] + eps), weight, bias, SCALE, OFFSET);
     run(&job, apply_to_chunks, apply_to_planes);
     release(&job);
     return CC_OK;
@@ -362,12 +383,11 @@ cc_status cc_norm_inference(const cc_context *context, const cc_norm *norm, doub
 
 cc_status cc_norm_backward(const cc_context *context, const cc_norm *norm, bool fixed, const void *dy,
                            const void *x, const void *y, const double *mean, const double *rstd,
-                           const void *weight, void *dx, void *dweight, void *dbias)
+                           const void *weight, const void *bias, void *dx, void *dresidual, void *dweight,
+                           void *dbias)
 {
     const cc_dtype dtype = norm->dtype;
     CC_TRY(validate(norm));
-    if (norm->relu && y == NULL)
-        return CC_ERR_ARGUMENT;
     norm_job job = plan(context, norm);
     if (job.positions == 0 || norm->c == 0)
         return CC_OK;
@@ -375,24 +395,29 @@ cc_status cc_norm_backward(const cc_context *context, const cc_norm *norm, bool 
     job.x = x;
     job.dy = dy;
     job.mask = norm->relu ? y : NULL;
+    job.gated = norm->relu && y == NULL;
     job.out = dx;
+    job.dresidual = dresidual;
 
     for (int64_t c = 0; c < norm->c; c++)
-        set_coefficients(&job, c, mean[c], 0, 0, 0);
+        set_forward(&job, c, mean[c], rstd[c], weight, bias, GATE_SCALE, GATE_OFFSET);
     run(&job, dots_of_chunks, dots_of_planes);
     for (int64_t c = 0; c < norm->c; c++) {
         const double count = (double)job.positions;
-        const double center = dtype == CC_F32 ? (double)(float)mean[c] : mean[c];
+        const double center = center_of(dtype, mean[c]);
         const double sum_dy = channel_sum(&job, 1, c);
         const double true_mean = fixed ? mean[c] : center + channel_sum(&job, 0, c) / count;
         const double dot = channel_sum(&job, 2, c) - (true_mean - center) * sum_dy;
         const double scale = rstd[c] * get_or(dtype, weight, c, 1);
+        const double slope = fixed ? 0 : -scale * rstd[c] * rstd[c] * dot / count;
+        const double offset = fixed ? 0 : -scale * sum_dy / count;
         if (dweight != NULL)
             set(dtype, dweight, c, get(dtype, dweight, c) + dot * rstd[c]);
         if (dbias != NULL)
             set(dtype, dbias, c, get(dtype, dbias, c) + sum_dy);
-        set_coefficients(&job, c, true_mean, scale, fixed ? 0 : -scale * rstd[c] * rstd[c] * dot / count,
-                         fixed ? 0 : -scale * sum_dy / count);
+        set_columns(&job, SCALE, c, scale);
+        set_columns(&job, SLOPE, c, slope);
+        set_columns(&job, OFFSET, c, offset + (center - true_mean) * slope);
     }
     run(&job, apply_to_chunks, apply_to_planes);
     release(&job);

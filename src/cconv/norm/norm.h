@@ -1,8 +1,10 @@
 /* norm/norm.h -- batch norm: one mean and one variance a channel, over the batch and all positions.
  *
- *   y = (x - mean) * rstd * weight + bias,   rstd = 1 / sqrt(var + eps)       then max(y, 0) with `relu`
+ *   y = (x - mean) * rstd * weight + bias,   rstd = 1 / sqrt(var + eps)       then y + residual,
+ *                                                           then max(y, 0) with `relu`
  *
- *   x, y, dy, dx (N, C, spatial)   in `layout`      weight, bias, dweight, dbias (C), each may be NULL
+ *   x, y, dy, dx, residual, dresidual (N, C, spatial)   in `layout`, the last two may be NULL
+ *   weight, bias, dweight, dbias (C)                    each may be NULL
  *   mean, var, rstd (C)            double, whatever the dtype
  *
  * y and dx are overwritten, dweight and dbias are added to. Outputs overlap nothing. A negative status means that
@@ -23,20 +25,23 @@ typedef struct cc_norm {
 /* By the batch's own statistics, which are returned; var is the biased one. CC_ERR_SHAPE if a channel has
  * fewer than two values. */
 cc_status cc_norm_forward(const cc_context *context, const cc_norm *norm, double eps, const void *x,
-                          const void *weight, const void *bias, void *y, double *mean, double *var,
-                          double *rstd);
+                          const void *weight, const void *bias, const void *residual, void *y, double *mean,
+                          double *var, double *rstd);
 
 /* By given statistics. */
 cc_status cc_norm_inference(const cc_context *context, const cc_norm *norm, double eps, const void *x,
-                            const double *mean, const double *var, const void *weight, const void *bias, void *y);
+                            const double *mean, const double *var, const void *weight, const void *bias,
+                            const void *residual, void *y);
 
-/* With g = dy, or with `relu` dy where y > 0 (y is read then only), and M values a channel:
+/* With g = dy, or with `relu` dy where y > 0, and M values a channel (y may be NULL where there was no residual: it
+ * is computed again from x, with the same bits):
  *   dbias += SUM g,  dweight += SUM g * (x - mean) * rstd
  *   dx = weight * rstd * (g - SUM g / M - (x - mean) * rstd^2 * SUM g * (x - mean) / M)
  * `mean` may be rounded to float: the batch's mean is found again on the way. With `fixed` the statistics are
- * constants, not the batch's: dx = weight * rstd * g. */
+ * constants, not the batch's: dx = weight * rstd * g. dresidual = g. */
 cc_status cc_norm_backward(const cc_context *context, const cc_norm *norm, bool fixed, const void *dy,
                            const void *x, const void *y, const double *mean, const double *rstd,
-                           const void *weight, void *dx, void *dweight, void *dbias);
+                           const void *weight, const void *bias, void *dx, void *dresidual, void *dweight,
+                           void *dbias);
 
 #endif
