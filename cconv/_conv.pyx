@@ -211,6 +211,15 @@ cdef class Convolution:
         return ((<object>a).shape == self.y_shape and (<object>a).dtype == self.dtype and cnp.PyArray_ISBEHAVED_RO(a)
                 and (lies_last(a) if self.y_channels_last else lies_first(a)))
 
+    def takes_dy(self, dy):
+        """Whether `dy` can be handed over as it is."""
+        cdef cnp.ndarray a
+        if not cnp.PyArray_Check(dy):
+            return False
+        a = dy
+        return ((<object>a).shape == self.y_shape and (<object>a).dtype == self.dtype and cnp.PyArray_ISBEHAVED_RO(a)
+                and (lies_last(a) if self.y_channels_last else lies_first(a)))
+
     def forward(self, x, weight, bias=None, residual=None, bint relu=False):
         """y = conv(x, weight) + bias, then + residual, then relu; a new array."""
         cdef cc_epilogue epilogue

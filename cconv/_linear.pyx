@@ -15,7 +15,7 @@ cdef extern from "linear/linear.h" nogil:
         int64_t out
         cc_dtype dtype
     cc_status cc_linear_forward(const cc_context *context, const cc_linear *linear, const void *x,
-                                const void *weight, const void *bias, void *y)
+                                const void *weight, const void *bias, bint relu, void *y)
     cc_status cc_linear_backward(const cc_context *context, const cc_linear *linear, const void *dy, const void *x,
                                  const void *weight, void *dx, void *dweight, void *dbias)
 
@@ -36,14 +36,14 @@ cdef cc_linear describe(cnp.ndarray x, cnp.ndarray weight) except *:
     return linear
 
 
-def forward(cnp.ndarray x not None, cnp.ndarray weight not None, cnp.ndarray bias):
-    """x (..., in), weight (out, in), bias (out) or None -> y (..., out)"""
+def forward(cnp.ndarray x not None, cnp.ndarray weight not None, cnp.ndarray bias, bint relu=False):
+    """x (..., in), weight (out, in), bias (out) or None -> y (..., out), max(y, 0) with `relu`"""
     cdef cc_linear linear = describe(x, weight)
     cdef cnp.ndarray y = new_array((<object>x).shape[:cnp.PyArray_NDIM(x) - 1] + (linear.out,), cnp.PyArray_TYPE(x), False)
     cdef void *b = data(bias)
     cdef cc_status status
     with nogil:
-        status = cc_linear_forward(context(), &linear, cnp.PyArray_DATA(x), cnp.PyArray_DATA(weight), b,
+        status = cc_linear_forward(context(), &linear, cnp.PyArray_DATA(x), cnp.PyArray_DATA(weight), b, relu,
                                    cnp.PyArray_DATA(y))
     check(status, "linear")
     return y

@@ -76,6 +76,14 @@ def linear_backward(dy, x, weight):
     return _linear.backward(dy, x, weight, dweight, dbias), dweight, dbias
 
 
+def linear_relu(x, weight, bias=None):
+    """max(linear(x, weight, bias), 0) in one pass, for layers."""
+    x, weight = _operands(x, weight)
+    bias = _arguments.parameter(bias, "bias", weight.shape[:1], x.dtype)
+    _need_blas(x.dtype)
+    return _linear.forward(x, weight, bias, True)
+
+
 def linear_backward_into(dy, x, weight, dweight, dbias, need_dx=True):
     """dx (or None) for layers; adds into `dweight` and `dbias`."""
     dy = _arguments.like(dy, "dy", (*x.shape[:-1], weight.shape[0]), False, weight.dtype)

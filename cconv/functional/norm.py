@@ -175,6 +175,4 @@ def normalize_backward(dy, x, mean, rstd, weight, bias, dweight, dbias, relu=Fal
     """
     channels_last = not x.flags.c_contiguous
     dy = _arguments.like(dy, "dy", x.shape, channels_last, x.dtype)
-    return _norm.backward(
-        dy, x, channels_last, mean, rstd, weight, bias, dweight, dbias, relu, fixed, y, y is not None
-    )
+    return _norm.backward(dy, x, channels_last, mean, rstd, weight, bias, dweight, dbias, relu, fixed, y, y is not None)

@@ -6,6 +6,7 @@ import numpy as np
 
 from cconv import _runtime
 from cconv.functional._arguments import is_channels_last, whole
+from cconv.functional.activation import added
 from cconv.nn.base import Layer
 
 
@@ -172,7 +173,7 @@ class _Branches(Container):
         def backward(dy, need_dx=True):
             parts = self._split(dy, shapes)
             gradients = [run_backward(one, part, need_dx) for one, part in zip(passes, parts, strict=True)]
-            return _total(gradients) if need_dx else None
+            return total(gradients) if need_dx else None
 
         return y, backward
 
@@ -189,7 +190,7 @@ class Sum(_Branches):
 
     def _merge(self, outputs):
         _same_shapes([output.shape for output in outputs])
-        return _total(outputs)
+        return total(outputs)
 
     def _split(self, dy, shapes):
         return [dy] * len(shapes)
@@ -254,14 +255,13 @@ def _same_shapes(shapes):
     return shapes[0]
 
 
-def _total(arrays):
+def total(arrays):
     """The sum of `arrays` in a new array of their memory order; a single one passes through."""
     if len(arrays) == 1:
         return arrays[0]
-    total = _empty(arrays[0].shape, arrays)
-    np.add(arrays[0], arrays[1], out=total)
+    total = added(arrays[0], arrays[1])
     for array in arrays[2:]:
-        total += array
+        total = added(total, array)
     return total
 
 

@@ -4,7 +4,16 @@ import math
 
 import numpy as np
 
-from cconv.functional._arguments import activation, floats, like, output_sizes, paddings, spatial, whole
+from cconv.functional._arguments import (
+    activation,
+    floats,
+    like,
+    output_sizes,
+    paddings,
+    spatial,
+    to_channels_last,
+    whole,
+)
 from cconv.functional.conv import ALGORITHM_NAMES, memory_order, prepare
 from cconv.functional.conv_transpose import Transposed, transpose_output_size
 from cconv.nn import init
@@ -56,16 +65,21 @@ class _Conv(Layer):
         order = memory_order(x)
         if order < 0:
             x, order = activation(x, "x", self.rank + 2)
-        key = (x.shape, order, x.dtype)
+        if not order and x.dtype == np.float32 and self.in_channels > FEW_CHANNELS and x.ndim == self.rank + 2:
+            x, order = to_channels_last(x), True
+        return x, self._geometry(x.shape, x, bool(order))
+
+    def _geometry(self, shape, x, last):
+        key = (shape, last, self.weight.dtype)
         geometry = self._geometries.get(key)
-        if geometry is None or geometry.dtype != self.weight.dtype:
-            self._check(x.shape)
+        if geometry is None or x.dtype != self.weight.dtype:
+            self._check(shape)
             floats(x, "x", self.rank + 2, self.weight.dtype)
-            geometry = self._make_geometry(x.shape, bool(order))
+            geometry = self._make_geometry(shape, last)
             if len(self._geometries) >= REMEMBERED:
                 self._geometries.clear()
             self._geometries[key] = geometry
-        return x, geometry
+        return geometry
 
     def _check(self, shape):
         if len(shape) != self.rank + 2 or shape[1] != self.in_channels:
@@ -116,21 +130,41 @@ class _Forward(_Conv):
             last or w.dtype == np.float32,
         )  # fmt: skip
 
-    def forward(self, x, train):
+    def forward(self, x, train, relu=False):
+        """As every layer's; with `relu` y is max(y, 0), and `backward` wants the gradient before that."""
         x, geometry = self._prepared(x)
         weight, bias = self.weight, self.bias
-        y = geometry.forward(x, weight.data, None if bias is None else bias.data)
+        y = geometry.forward(x, weight.data, None if bias is None else bias.data, None, relu)
 
         def backward(dy, need_dx=True):
-            if memory_order(dy) != geometry.y_channels_last or dy.shape != geometry.y_shape:
+            if not geometry.takes_dy(dy):
                 dy = like(dy, "dy", geometry.y_shape, geometry.y_channels_last, geometry.dtype)
-            dx = geometry.backward_data(dy, weight.data) if need_dx else None
+            dx = None
+            if need_dx:
+                # dx may lie as it likes: like dy, for which there are the faster algorithms.
+                back = self._geometry(geometry.x_shape, x, geometry.y_channels_last)
+                dx = back.backward_data(dy, weight.data)
             geometry.backward_weight(x, dy, weight.grad)
             if bias is not None:
                 geometry.backward_bias(dy, bias.grad)
             return dx
 
         return y, backward
+
+    def infer(self, x, scale=None, shift=None, residual=None, relu=False):
+        """(conv(x) * scale + shift) + residual, then max(y, 0) with `relu`; scale and shift (out_channels,) go
+        into weight and bias."""
+        x, geometry = self._prepared(x)
+        weight, bias = self.weight.data, None if self.bias is None else self.bias.data
+        if scale is not None:
+            weight = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
+            bias = shift if bias is None else bias * scale + shift
+        if residual is not None:
+            residual = like(residual, "residual", geometry.y_shape, geometry.y_channels_last, geometry.dtype)
+        return geometry.forward(x, weight, bias, residual, relu)
+
+    def __call__(self, x):
+        return self.infer(x)
 
     def _output_size(self, size):
         pads = paddings(self.padding, self.rank, size, self.kernel_size, self.stride, self.dilation)

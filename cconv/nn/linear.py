@@ -6,7 +6,7 @@ import numpy as np
 
 from cconv import functional as F
 from cconv.functional._arguments import whole
-from cconv.functional.linear import linear_backward_into
+from cconv.functional.linear import linear_backward_into, linear_relu
 from cconv.nn import init
 from cconv.nn.base import Layer, Parameter
 
@@ -34,10 +34,11 @@ class Linear(Layer):
         self.bias = Parameter(np.empty(self.out_features, dtype)) if bias else None
         init.torch_default(self.weight, self.bias, rng)
 
-    def forward(self, x, train):
+    def forward(self, x, train, relu=False):
+        """As every layer's; with `relu` y is max(y, 0), and `backward` wants the gradient before that."""
         x = np.asarray(x)
         weight, bias = self.weight, self.bias
-        y = F.linear(x, weight.data, None if bias is None else bias.data)
+        y = (linear_relu if relu else F.linear)(x, weight.data, None if bias is None else bias.data)
 
         def backward(dy, need_dx=True):
             dbias = None if bias is None else bias.grad

@@ -74,6 +74,16 @@ class _BatchNorm(Layer):
 
         return y, backward
 
+    def fold(self):
+        """(scale, shift) such that inference is x * scale + shift, in the parameters' dtype."""
+        mean, var = self.running_mean.data.astype(np.float64), self.running_var.data.astype(np.float64)
+        scale = 1 / np.sqrt(var + self.eps)
+        if self.affine:
+            scale = scale * self.weight.data
+        shift = (self.bias.data if self.affine else 0) - mean * scale
+        dtype = self.running_mean.data.dtype
+        return scale.astype(dtype), shift.astype(dtype)
+
     def _check(self, shape):
         if len(shape) not in self.axes or shape[1] != self.num_features:
             axes = " or ".join(map(str, self.axes))

@@ -1,4 +1,4 @@
-/* Exact: relu and its backward move values, add rounds once; finish adds three times. */
+/* Exact: relu and its backward move values, add rounds once. */
 #include <math.h>
 
 #include "check.h"
@@ -61,34 +61,8 @@ static int64_t size_of(check *c) { return c->bench ? BENCH_SIZE : check_integer(
 CHECK_ELTWISE(float, f32)
 CHECK_ELTWISE(double, f64)
 
-static void finish_f32(check *c)
-{
-    SLOT(c, eltwise.finish_f32);
-    const int64_t rows = check_integer(c, 0, 4), columns = c->bench ? 512 : check_integer(c, 0, 4 * c->kernels->lanes + 1);
-    const int64_t ldc = columns + check_integer(c, 0, 3), ldr = columns + check_integer(c, 0, 3);
-    const int64_t options = check_integer(c, 0, 7);
-    const float *bias = (options & 1) != 0 ? check_f32(c, columns) : NULL;
-    const float *residual = (options & 2) != 0 ? check_f32(c, rows * ldr) : NULL;
-    const bool relu = (options & 4) != 0;
-    float *y = check_f32(c, rows * ldc);
-    double *expected = check_f64(c, rows * ldc);
-    for (int64_t i = 0; i < rows * ldc; i++) {
-        const int64_t r = i / ldc, j = i % ldc;
-        expected[i] = (double)y[i];
-        if (j >= columns)
-            continue;
-        expected[i] += bias != NULL ? (double)bias[j] : 0;
-        expected[i] += residual != NULL ? (double)residual[r * ldr + j] : 0;
-        expected[i] = relu && expected[i] < 0 ? 0 : expected[i];
-    }
-    c->kernels->eltwise.finish_f32(y, ldc, rows, columns, bias, residual, ldr, relu);
-    check_near_f32(c, y, expected, rows * ldc, 1.2e-7, 4);
-    check_done(c);
-}
-
 void check_eltwise(check *c)
 {
-    finish_f32(c);
     relu_f32(c);
     relu_f64(c);
     relu_backward_f32(c);

@@ -104,9 +104,10 @@ static void run_row(const direct_job *job, const cc_panel *panel, const float *a
                 for (int64_t c = 0; c < valid; c++)
                     to[r * ldy + c] = spare[r * panel->width + c];
         if (job->bias != NULL || residual != NULL || job->epilogue.relu)
-            job->context->kernels->eltwise.finish_f32(to, ldy, rows, valid, job->bias ? job->bias + channel : NULL,
-                                                      residual ? residual + q * ldy : NULL, ldy,
-                                                      job->epilogue.relu);
+            gemm->finish(rows, valid, to, ldy, to, ldy, false,
+                         &(cc_gemm_epilogue){.bias = job->bias ? job->bias + channel : NULL,
+                                             .residual = residual ? residual + q * ldy : NULL,
+                                             .ld_residual = ldy, .relu = job->epilogue.relu});
         q += rows;
     }
 }

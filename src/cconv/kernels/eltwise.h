@@ -15,11 +15,6 @@ typedef struct cc_eltwise_kernels {
     /* y = a + b */
     void (*add_f32)(const float *a, const float *b, float *y, int64_t n);
     void (*add_f64)(const double *a, const double *b, double *y, int64_t n);
-
-    /* c = [relu](c + bias + residual) on rows x columns with row lengths ldc and ldr: what is left to do
-     * on a tile of a product while it is in cache. bias (columns) and residual may be NULL. */
-    void (*finish_f32)(float *c, int64_t ldc, int64_t rows, int64_t columns, const float *bias,
-                       const float *residual, int64_t ldr, bool relu);
 } cc_eltwise_kernels;
 
 #endif

@@ -17,6 +17,7 @@ typedef struct product_job {
     int64_t lda, ldb;
     bool accumulate;
     const double *bias; /* added to every row, or NULL */
+    bool relu;
 } product_job;
 
 static void multiply_blocks(void *argument, int64_t begin, int64_t end, int part)
@@ -30,25 +31,28 @@ static void multiply_blocks(void *argument, int64_t begin, int64_t end, int part
         cc_blas_gemm(job->context->blas, CC_F64, job->trans_a, job->trans_b, m, n, job->k,
                      job->a + (job->trans_a ? i : i * job->lda), job->lda,
                      job->b + (job->trans_b ? j * job->ldb : j), job->ldb, job->accumulate ? 1.0 : 0.0, c, job->n);
-        for (int64_t r = 0; r < m && job->bias != NULL; r++)
-            for (int64_t o = 0; o < n; o++)
-                c[r * job->n + o] += job->bias[j + o];
+        for (int64_t r = 0; r < m && (job->bias != NULL || job->relu); r++)
+            for (int64_t o = 0; o < n; o++) {
+                const double v = c[r * job->n + o] + (job->bias != NULL ? job->bias[j + o] : 0);
+                c[r * job->n + o] = job->relu && v <= 0 ? 0 : v;
+            }
     }
 }
 
-/* C (m x n) = [C +] op(A) op(B) + bias, contiguous. */
+/* C (m x n) = [C +] op(A) op(B) + bias, then max(C, 0) with relu; contiguous. */
 static cc_status multiply(const cc_context *context, cc_dtype dtype, bool trans_a, bool trans_b, int64_t m, int64_t n,
-                          int64_t k, const void *a, const void *b, bool accumulate, void *c, const void *bias)
+                          int64_t k, const void *a, const void *b, bool accumulate, void *c, const void *bias,
+                          bool relu)
 {
     /* BLAS asks for row lengths of at least 1. */
     const int64_t lda = cc_max(1, trans_a ? m : k), ldb = cc_max(1, trans_b ? k : n);
     if (dtype == CC_F32)
         return cc_gemm(context, trans_a, trans_b, m, n, k, a, lda, b, ldb, accumulate, c, cc_max(1, n),
-                       &(cc_gemm_epilogue){.bias = bias});
+                       &(cc_gemm_epilogue){.bias = bias, .relu = relu});
     product_job job = {
         .context = context, .trans_a = trans_a, .trans_b = trans_b, .m = m, .n = n, .k = k,
         .blocks_n = cc_ceil_div(n, BLOCK_N), .a = a, .b = b, .c = c, .lda = lda, .ldb = ldb,
-        .accumulate = accumulate, .bias = bias,
+        .accumulate = accumulate, .bias = bias, .relu = relu,
     };
     const int64_t blocks = cc_ceil_div(m, BLOCK_M) * job.blocks_n;
     CC_TRY(cc_blas_enter(context->blas));
@@ -97,11 +101,11 @@ static cc_status validate(const cc_linear *linear)
 }
 
 cc_status cc_linear_forward(const cc_context *context, const cc_linear *linear, const void *x, const void *weight,
-                            const void *bias, void *y)
+                            const void *bias, bool relu, void *y)
 {
     CC_TRY(validate(linear));
     return multiply(context, linear->dtype, false, true, linear->rows, linear->out, linear->in, x, weight, false, y,
-                    bias);
+                    bias, relu);
 }
 
 cc_status cc_linear_backward(const cc_context *context, const cc_linear *linear, const void *dy, const void *x,
@@ -111,10 +115,10 @@ cc_status cc_linear_backward(const cc_context *context, const cc_linear *linear,
     CC_TRY(validate(linear));
     if (dx != NULL)
         CC_TRY(multiply(context, dtype, false, false, linear->rows, linear->in, linear->out, dy, weight, false, dx,
-                        NULL));
+                        NULL, false));
     if (dweight != NULL)
         CC_TRY(multiply(context, dtype, true, false, linear->out, linear->in, linear->rows, dy, x, true, dweight,
-                        NULL));
+                        NULL, false));
     if (dbias != NULL) {
         bias_job job = {.linear = linear, .dy = dy, .dbias = dbias};
         const int64_t blocks = cc_ceil_div(linear->out, BIAS_COLUMNS);

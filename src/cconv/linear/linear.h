@@ -1,4 +1,4 @@
-/* linear/linear.h -- y = x W^T + b.
+/* linear/linear.h -- y = x W^T + b, then max(y, 0) with `relu`.
  *
  *   x, dx (rows, in)   y, dy (rows, out)   weight, dweight (out, in)   bias, dbias (out), each may be NULL
  *
@@ -16,7 +16,7 @@ typedef struct cc_linear {
 } cc_linear;
 
 cc_status cc_linear_forward(const cc_context *context, const cc_linear *linear, const void *x, const void *weight,
-                            const void *bias, void *y);
+                            const void *bias, bool relu, void *y);
 
 /* dx = dy W, dweight += dy^T x, dbias += column sums of dy; any of the three may be NULL. */
 cc_status cc_linear_backward(const cc_context *context, const cc_linear *linear, const void *dy, const void *x,

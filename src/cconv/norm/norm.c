@@ -1,4 +1,4 @@
-#include "norm.h"
+#include "job.h"
 
 #include <math.h>
 #include <string.h>
@@ -6,59 +6,7 @@
 /* The kernels see rows of `width` values with one statistic a column. Channels-last memory is that already;
  * with few channels several positions make one row, each column standing for channel column % C. In
  * channels-first memory a channel's plane is cut into rows that all belong to this channel. */
-#define ROW 64
-#define MAX_CHUNKS 64
-#define CHUNK_VALUES 16384
-
-typedef struct norm_job {
-    const cc_context *context;
-    const cc_norm *norm;
-    int64_t positions; /* N * spatial */
-    int64_t width;     /* columns of a row, channels-last */
-    int64_t chunk;     /* rows of a chunk, channels-last */
-    int chunks;
-    const char *x, *dy, *mask, *residual;
-    char *out, *dresidual;
-    bool gated; /* dy counts where the norm, computed again, is positive */
-    double *shift, *sums; /* sums: 3 a chunk and column, or 3 a channel */
-    char *coefficients;   /* one of each below a column, or a channel */
-} norm_job;
-
-enum { CENTER, SCALE, OFFSET, SLOPE, GATE_SCALE, GATE_OFFSET, COEFFICIENTS };
-
-static double get(cc_dtype dtype, const void *array, int64_t i)
-{
-    return dtype == CC_F32 ? (double)((const float *)array)[i] : ((const double *)array)[i];
-}
-
-static void set(cc_dtype dtype, void *array, int64_t i, double value)
-{
-    if (dtype == CC_F32)
-        ((float *)array)[i] = (float)value;
-    else
-        ((double *)array)[i] = value;
-}
-
-static double get_or(cc_dtype dtype, const void *array, int64_t i, double otherwise)
-{
-    return array == NULL ? otherwise : get(dtype, array, i);
-}
-
-static size_t size_of(const norm_job *job) { return cc_dtype_size(job->norm->dtype); }
-
 static bool channels_last(const cc_norm *norm) { return norm->layout == CC_CHANNELS_LAST || norm->spatial == 1; }
-
-static void *coefficient(const norm_job *job, int which)
-{
-    return job->coefficients + (size_t)which * (size_t)job->width * size_of(job);
-}
-
-static const void *gate(const norm_job *job, int which) { return job->gated ? coefficient(job, which) : NULL; }
-
-static const char *at(const char *array, int64_t i, size_t size)
-{
-    return array == NULL ? NULL : array + (size_t)i * size;
-}
 
 static cc_status validate(const cc_norm *norm)
 {
@@ -116,11 +64,6 @@ static span span_of(const norm_job *job, int64_t chunk)
     return (span){start, count / job->width, count % job->width};
 }
 
-static double *chunk_sums(const norm_job *job, int64_t chunk, int which)
-{
-    return job->sums + (chunk * 3 + which) * job->width;
-}
-
 static void moments_of_chunks(void *argument, int64_t begin, int64_t end, int part)
 {
     const norm_job *job = argument;
@@ -158,8 +101,8 @@ static void dots_of_chunks(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-static void apply_rows(const norm_job *job, int64_t start, int64_t rows, int64_t width,
-                       const void *const k[COEFFICIENTS])
+void cc_norm_apply_rows(const norm_job *job, int64_t start, int64_t rows, int64_t width,
+                        const void *const k[COEFFICIENTS])
 {
     const cc_norm_kernels *kernels = &job->context->kernels->norm;
     const cc_dtype dtype = job->norm->dtype;
@@ -186,98 +129,8 @@ static void apply_to_chunks(void *argument, int64_t begin, int64_t end, int part
     for (int64_t i = begin; i < end; i++) {
         const span s = span_of(job, i);
         for (int rest = 0; rest < 2; rest++)
-            apply_rows(job, s.start + rest * s.rows * job->width, rest ? s.rest > 0 : s.rows,
+            cc_norm_apply_rows(job, s.start + rest * s.rows * job->width, rest ? s.rest > 0 : s.rows,
                        rest ? s.rest : job->width, k);
-    }
-}
-
-/* Channels-first: all planes of the channels [begin, end). */
-static int64_t plane(const cc_norm *norm, int64_t n, int64_t c) { return (n * norm->c + c) * norm->spatial; }
-
-static double row_sum(const double *values)
-{
-    double sum = 0;
-    for (int j = 0; j < ROW; j++)
-        sum += values[j];
-    return sum;
-}
-
-static void moments_of_planes(void *argument, int64_t begin, int64_t end, int part)
-{
-    const norm_job *job = argument;
-    const cc_norm *norm = job->norm;
-    const size_t size = size_of(job);
-    (void)part;
-    for (int64_t c = begin; c < end; c++) {
-        double shift[ROW], sum[ROW] = {0}, square[ROW] = {0};
-        for (int j = 0; j < ROW; j++)
-            shift[j] = job->shift[c];
-        for (int64_t n = 0; n < norm->n; n++) {
-            const char *x = at(job->x, plane(norm, n, c), size);
-            const int64_t rows = norm->spatial / ROW, rest = norm->spatial % ROW;
-            job->context->kernels->norm.moments[norm->dtype](x, rows, ROW, shift, sum, square);
-            if (rest > 0)
-                job->context->kernels->norm.moments[norm->dtype](at(x, rows * ROW, size), 1, rest, shift, sum,
-                                                                 square);
-        }
-        chunk_sums(job, 0, 0)[c] = row_sum(sum);
-        chunk_sums(job, 0, 1)[c] = row_sum(square);
-    }
-}
-
-/* A channel's coefficient, ROW times. */
-static const void *repeated(const norm_job *job, int which, int64_t c, double *row)
-{
-    const cc_dtype dtype = job->norm->dtype;
-    const double value = get(dtype, coefficient(job, which), c);
-    for (int j = 0; j < ROW; j++)
-        set(dtype, row, j, value);
-    return row;
-}
-
-static void dots_of_planes(void *argument, int64_t begin, int64_t end, int part)
-{
-    const norm_job *job = argument;
-    const cc_norm *norm = job->norm;
-    const size_t size = size_of(job);
-    (void)part;
-    for (int64_t c = begin; c < end; c++) {
-        double row[3][ROW], sum_x[ROW] = {0}, sum_dy[ROW] = {0}, dot[ROW] = {0};
-        const void *center = repeated(job, CENTER, c, row[0]);
-        const void *gate_scale = job->gated ? repeated(job, GATE_SCALE, c, row[1]) : NULL;
-        const void *gate_offset = job->gated ? repeated(job, GATE_OFFSET, c, row[2]) : NULL;
-        for (int64_t n = 0; n < norm->n; n++) {
-            const int64_t rows = norm->spatial / ROW, rest = norm->spatial % ROW;
-            const int64_t start = plane(norm, n, c), tail = start + rows * ROW;
-            job->context->kernels->norm.dots[norm->dtype](at(job->dy, start, size), at(job->x, start, size),
-                                                          at(job->mask, start, size), rows, ROW, center,
-                                                          gate_scale, gate_offset, sum_x, sum_dy, dot);
-            if (rest > 0)
-                job->context->kernels->norm.dots[norm->dtype](at(job->dy, tail, size), at(job->x, tail, size),
-                                                              at(job->mask, tail, size), 1, rest, center,
-                                                              gate_scale, gate_offset, sum_x, sum_dy, dot);
-        }
-        chunk_sums(job, 0, 0)[c] = row_sum(sum_x);
-        chunk_sums(job, 0, 1)[c] = row_sum(sum_dy);
-        chunk_sums(job, 0, 2)[c] = row_sum(dot);
-    }
-}
-
-static void apply_to_planes(void *argument, int64_t begin, int64_t end, int part)
-{
-    const norm_job *job = argument;
-    const cc_norm *norm = job->norm;
-    (void)part;
-    for (int64_t c = begin; c < end; c++) {
-        double row[COEFFICIENTS][ROW];
-        const void *k[COEFFICIENTS];
-        for (int i = 0; i < COEFFICIENTS; i++)
-            k[i] = repeated(job, i, c, row[i]);
-        for (int64_t n = 0; n < norm->n; n++) {
-            const int64_t rows = norm->spatial / ROW, rest = norm->spatial % ROW, start = plane(norm, n, c);
-            apply_rows(job, start, rows, ROW, k);
-            apply_rows(job, start + rows * ROW, rest > 0, rest, k);
-        }
     }
 }
 
@@ -345,7 +198,7 @@ cc_status cc_norm_forward(const cc_context *context, const cc_norm *norm, double
         const int64_t c = j % norm->c;
         job.shift[j] = get(norm->dtype, x, channels_last(norm) ? c : plane(norm, 0, c));
     }
-    run(&job, moments_of_chunks, moments_of_planes);
+    run(&job, moments_of_chunks, cc_norm_moments_of_planes);
     for (int64_t c = 0; c < norm->c; c++) {
         const double count = (double)job.positions;
         const double sum = channel_sum(&job, 0, c), square = channel_sum(&job, 1, c);
@@ -355,7 +208,7 @@ cc_status cc_norm_forward(const cc_context *context, const cc_norm *norm, double
         rstd[c] = 1 / sqrt(var[c] + eps);
         set_forward(&job, c, mean[c], rstd[c], weight, bias, SCALE, OFFSET);
     }
-    run(&job, apply_to_chunks, apply_to_planes);
+    run(&job, apply_to_chunks, cc_norm_apply_to_planes);
     release(&job);
     return CC_OK;
 }
@@ -376,7 +229,7 @@ cc_status cc_norm_inference(const cc_context *context, const cc_norm *norm, doub
     job.out = y;
     for (int64_t c = 0; c < norm->c; c++)
         set_forward(&job, c, mean[c], 1 / sqrt(var[c] + eps), weight, bias, SCALE, OFFSET);
-    run(&job, apply_to_chunks, apply_to_planes);
+    run(&job, apply_to_chunks, cc_norm_apply_to_planes);
     release(&job);
     return CC_OK;
 }
@@ -401,7 +254,7 @@ cc_status cc_norm_backward(const cc_context *context, const cc_norm *norm, bool 
 
     for (int64_t c = 0; c < norm->c; c++)
         set_forward(&job, c, mean[c], rstd[c], weight, bias, GATE_SCALE, GATE_OFFSET);
-    run(&job, dots_of_chunks, dots_of_planes);
+    run(&job, dots_of_chunks, cc_norm_dots_of_planes);
     for (int64_t c = 0; c < norm->c; c++) {
         const double count = (double)job.positions;
         const double center = center_of(dtype, mean[c]);
@@ -419,7 +272,7 @@ cc_status cc_norm_backward(const cc_context *context, const cc_norm *norm, bool 
         set_columns(&job, SLOPE, c, slope);
         set_columns(&job, OFFSET, c, offset + (center - true_mean) * slope);
     }
-    run(&job, apply_to_chunks, apply_to_planes);
+    run(&job, apply_to_chunks, cc_norm_apply_to_planes);
     release(&job);
     return CC_OK;
 }

@@ -1,0 +1,132 @@
+"""Neighbouring layers as one, with fewer passes over memory. `cconv.fuse` puts them together.
+
+Each shares the Parameters and Buffers of the layers it stands for.
+"""
+
+from cconv import functional as F
+from cconv.nn.base import Layer
+from cconv.nn.combine import Sequential, run_backward, total
+
+
+class ConvReLU(Layer):
+    """Convolution whose outputs pass ReLU while they are in cache."""
+
+    def __init__(self, conv):
+        self.conv = conv
+
+    def forward(self, x, train):
+        y, conv_backward = self.conv.forward(x, train, relu=True)
+
+        def backward(dy, need_dx=True):
+            return conv_backward(F.relu_backward(dy, y), need_dx)
+
+        return y, backward
+
+    def __call__(self, x):
+        return self.conv.infer(x, relu=True)
+
+    def output_shape(self, input_shape):
+        return self.conv.output_shape(input_shape)
+
+
+class NormReLU(Layer):
+    """Batch norm and ReLU in one pass forward, and in two backward."""
+
+    def __init__(self, norm):
+        self.norm = norm
+
+    def forward(self, x, train):
+        y, both = self.norm.forward_residual(x, train, relu=True)
+        return y, lambda dy, need_dx=True: both(dy)[0]
+
+    def output_shape(self, input_shape):
+        return self.norm.output_shape(input_shape)
+
+
+class ConvNorm(Layer):
+    """Convolution, batch norm, and with `relu` max(y, 0); in inference the norm is part of the weights."""
+
+    def __init__(self, conv, norm, relu=False):
+        self.conv, self.norm, self.relu = conv, norm, relu
+
+    def forward(self, x, train):
+        y, both = self.forward_residual(x, train, relu=self.relu)
+        return y, lambda dy, need_dx=True: both(dy, need_dx)[0]
+
+    def forward_residual(self, x, train, residual=None, relu=False):
+        """As `forward`, with `residual` added before ReLU; backward(dy, need_dx) -> (dx, dresidual)."""
+        h, conv_backward = self.conv.forward(x, train)
+        y, norm_backward = self.norm.forward_residual(h, train, residual, relu)
+
+        def backward(dy, need_dx=True):
+            dh, dresidual = norm_backward(dy)
+            return conv_backward(dh, need_dx), dresidual
+
+        return y, backward
+
+    def __call__(self, x):
+        return self.infer(x, relu=self.relu)
+
+    def infer(self, x, residual=None, relu=False):
+        """The output alone, with the running statistics folded into weight and bias."""
+        if not self.norm.track_running_stats:
+            return self.forward_residual(x, False, residual, relu)[0]
+        scale, shift = self.norm.fold()
+        return self.conv.infer(x, scale, shift, residual, relu)
+
+    def output_shape(self, input_shape):
+        return self.conv.output_shape(input_shape)
+
+
+class Residual(Layer):
+    """The block of He et al. 2015: norm(conv(body(x))) + shortcut(x), then ReLU where `relu`.
+
+    Parameters
+    ----------
+    body : Layer, in front of the last convolution
+    last : ConvNorm
+    shortcut : Layer; an empty Sequential is the identity
+    relu : bool
+    """
+
+    def __init__(self, body, last, shortcut, relu):
+        self.body, self.last, self.shortcut, self.relu = body, last, shortcut, relu
+
+    def forward(self, x, train):
+        h, body_backward = self.body.forward(x, train)
+        residual, shortcut_backward = self.shortcut.forward(x, train)
+        y, last_backward = self.last.forward_residual(h, train, residual, self.relu)
+        del h, residual
+
+        def backward(dy, need_dx=True):
+            dh, dresidual = last_backward(dy)
+            dx = run_backward(body_backward, dh, need_dx)
+            del dh
+            other = run_backward(shortcut_backward, dresidual, need_dx)
+            return total([dx, other]) if need_dx else None
+
+        return y, backward
+
+    def __call__(self, x):
+        return self.last.infer(self.body(x), self.shortcut(x), self.relu)
+
+    def output_shape(self, input_shape):
+        return Sequential(self.body, self.last).output_shape(input_shape)
+
+
+class LinearReLU(Layer):
+    """Fully connected layer with ReLU in the same pass."""
+
+    def __init__(self, linear):
+        self.linear = linear
+
+    def forward(self, x, train):
+        y, linear_backward = self.linear.forward(x, train, relu=True)
+
+        def backward(dy, need_dx=True):
+            return linear_backward(F.relu_backward(dy, y), need_dx)
+
+        return y, backward
+
+    def output_shape(self, input_shape):
+        return self.linear.output_shape(input_shape)
