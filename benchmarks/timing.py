@@ -9,9 +9,11 @@ import subprocess
 import time
 from pathlib import Path
 
-# A turn lasts at least this long: short enough to alternate often, long enough that the threads which the side
-# before left spinning have gone to sleep within its first call, which is not counted.
+# A turn lasts at least this long: short enough to alternate often.
 TURN = 0.05
+
+# Threads that the side before left spinning go to sleep meanwhile (OpenBLAS's and ONNX Runtime's take up to 0.1 s).
+PAUSE = 0.15
 MINIMUM_ROUNDS = 3
 
 
@@ -41,6 +43,7 @@ def interleaved(sides, seconds):
         rounds = 0
         while rounds < MINIMUM_ROUNDS or time.perf_counter() < end:
             for name, run in sides.items():
+                time.sleep(PAUSE)
                 if calls[name] > 1:
                     run()
                 for _ in range(calls[name]):
