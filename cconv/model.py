@@ -61,6 +61,8 @@ class Model:
         self.optimizer.bind(net)
         self.optimizer.zero_grad()
         self._fused = fuse(net)
+        self._parameter = next(net.parameters(), None)
+        self._seen = None, None  # shape of a sample, and the classes that it gives
         self.stop_training = False
         self.epoch = 0
         self.history = History()
@@ -305,7 +307,7 @@ class Model:
     @property
     def dtype(self):
         """Element type of the network's parameters."""
-        return next((parameter.dtype for parameter in self.net.parameters()), np.dtype(np.float32))
+        return np.dtype(np.float32) if self._parameter is None else self._parameter.dtype
 
     def place(self):
         """Where training stands: seed, epoch, position in the epoch and the sums so far; None before `fit`."""
@@ -339,7 +341,9 @@ class Model:
             return x, y
         if y.dtype.kind not in "iu" or y.ndim != 1:
             raise TypeError(f"{names[1]} must be class numbers, integers of shape (N,); got {y.dtype} of {y.shape}")
-        classes = self.net.output_shape((1, *x.shape[1:]))[1]
+        if self._seen[0] != x.shape[1:]:
+            self._seen = x.shape[1:], self.net.output_shape((1, *x.shape[1:]))[1]
+        classes = self._seen[1]
         low, high = int(y.min()), int(y.max())
         if low < 0 or high >= classes:
             raise ValueError(

@@ -93,6 +93,9 @@ def floats(x, name, ndim=None, dtype=None):
 
     Raises TypeError for other element types, ValueError for another number of axes than `ndim`.
     """
+    if type(x) is np.ndarray and x.dtype in FLOATS and x.flags.aligned and x.dtype.isnative:
+        if (ndim is None or x.ndim == ndim) and (dtype is None or x.dtype == dtype):
+            return x  # the usual case, without the detours below
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a plain array, got a masked array")
     x = np.asarray(x)

@@ -61,9 +61,12 @@ class ConvChain(Layer):
     def _ready(self, x):
         """The array the chain takes, or None where the layers must run one by one."""
         x = np.asarray(x)
-        if x.dtype != np.float32 or x.ndim != 4 or self.convs[0].weight.dtype != np.float32 or x.shape[0] == 0:
+        if x.dtype != np.float32 or self.convs[0].weight.dtype != np.float32:
             return None
-        self.layers.output_shape(x.shape)
+        if x.shape not in self._chains:
+            if x.ndim != 4 or x.shape[0] == 0:
+                return None
+            self.layers.output_shape(x.shape)  # for its errors
         return np.ascontiguousarray(x)
 
     def _arrays(self):
