@@ -2,6 +2,7 @@
 
 import importlib
 import os as _os
+import sys as _sys
 
 __version__ = "0.1.0"
 
@@ -18,6 +19,9 @@ except ImportError as error:
     ) from error
 
 from cconv.runtime import get_num_threads, set_num_threads, show_config
+
+if "threadpoolctl" in _sys.modules:
+    importlib.import_module("cconv.threadpool")
 
 _LAZY_MODULES = {"functional", "nn", "models", "optim", "data", "callbacks"}
 _LAZY_NAMES = {"Model": "cconv.model", "History": "cconv.history"}

@@ -186,6 +186,11 @@ def set_num_threads(int threads):
     check(status, "set_num_threads")
 
 
+cdef public int cconv_get_num_threads() noexcept:
+    """For threadpoolctl, which knows a library by the symbols it exports."""
+    return cc_pool_threads(full().pool)
+
+
 def arena_stats():
     """Bytes in live blocks, their peak, bytes taken from the system; counts of blocks and of calls."""
     return dict(cc_arena_get_stats(full().arena))
