@@ -106,8 +106,15 @@ def prepare(
     )
 
 
+def _ordered(x, name, rank, algo):
+    """As `activation`; an array that lies in both orders takes the one that `algo` asks for."""
+    x, last = activation(x, name, rank + 2)
+    either = not last and algo not in ("auto", "im2col", "reference")
+    return x, last or (either and np.moveaxis(x, 1, -1).flags.c_contiguous)
+
+
 def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo):
-    x, last = activation(x, "x", rank + 2)
+    x, last = _ordered(x, "x", rank, algo)
     weight = floats(weight, "weight", rank + 2, x.dtype)
     geometry = prepare(x.shape, weight.shape, stride, padding, dilation, groups, algo, x.dtype, last)
     bias = parameter(bias, "bias", (weight.shape[0],), x.dtype)
@@ -115,7 +122,7 @@ def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo):
 
 
 def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, groups, algo):
-    dy, last = activation(dy, "dy", rank + 2)
+    dy, last = _ordered(dy, "dy", rank, algo)
     weight = floats(weight, "weight", rank + 2, dy.dtype)
     groups = whole(groups, "groups", 1)
     shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
@@ -125,7 +132,7 @@ def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, grou
 
 
 def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups, algo):
-    x, last = activation(x, "x", rank + 2)
+    x, last = _ordered(x, "x", rank, algo)
     dy = floats(dy, "dy", rank + 2, x.dtype)
     groups = whole(groups, "groups", 1)
     if x.shape[1] % groups != 0:
