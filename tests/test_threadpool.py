@@ -39,23 +39,23 @@ def test_threadpoolctl_sees_and_limits():
     assert cconv.get_num_threads() == 3
 
 
-def _in_fresh_process(code, **environment):
-    folder = str(Path(cconv.__file__).parents[1])
-    command = [sys.executable, "-c", f"import sys; sys.path.append({folder!r}); " + code]
-    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
+def _in_fresh_process(folder, code, **environment):
+    package = str(Path(cconv.__file__).parents[1])
+    command = [sys.executable, "-c", f"import sys; sys.path.append({package!r}); " + code]
+    return subprocess.run(command, cwd=folder, env=os.environ | environment, capture_output=True, text=True)
 
 
-def test_environment():
+def test_environment(tmp_path):
     code = "import cconv; print(cconv.get_num_threads())"
-    assert _in_fresh_process(code, CCONV_NUM_THREADS="5").stdout.split() == ["5"]
-    wrong = _in_fresh_process(code, CCONV_NUM_THREADS="many")
+    assert _in_fresh_process(tmp_path, code, CCONV_NUM_THREADS="5").stdout.split() == ["5"]
+    wrong = _in_fresh_process(tmp_path, code, CCONV_NUM_THREADS="many")
     assert wrong.returncode != 0 and "CCONV_NUM_THREADS must be a whole number" in wrong.stderr
 
 
-def test_threadpoolctl_imported_first_is_enough():
+def test_threadpoolctl_imported_first_is_enough(tmp_path):
     pytest.importorskip("threadpoolctl", reason="threadpoolctl is in the test extra")
     code = "import threadpoolctl, cconv; print(any(i['user_api'] == 'cconv' for i in threadpoolctl.threadpool_info()))"
-    assert _in_fresh_process(code).stdout.split() == ["True"]
+    assert _in_fresh_process(tmp_path, code).stdout.split() == ["True"]
 
 
 def _sum(x, w, queue):

@@ -9,7 +9,17 @@ import numpy as np
 
 from cconv import _conv, _runtime
 from cconv._conv import memory_order  # noqa: F401  for the layers
-from cconv.functional._arguments import activation, floats, like, output_sizes, paddings, parameter, spatial, whole
+from cconv.functional._arguments import (
+    activation,
+    floats,
+    like,
+    output_sizes,
+    paddings,
+    parameter,
+    spatial,
+    to_channels_last,
+    whole,
+)
 
 __all__ = [
     "conv1d",
@@ -106,33 +116,43 @@ def prepare(
     )
 
 
+# What each of the kernels does without a copy is known to them; these want channels-last.
+_LAST_ONLY = ("direct", "pointwise", "depthwise", "winograd")
+
+
 def _ordered(x, name, rank, algo):
-    """As `activation`; an array that lies in both orders takes the one that `algo` asks for."""
+    """(x, whether it lies channels-last now, whether it did before): some algorithms want that order."""
     x, last = activation(x, name, rank + 2)
-    either = not last and algo not in ("auto", "im2col", "reference")
-    return x, last or (either and np.moveaxis(x, 1, -1).flags.c_contiguous)
+    if last or algo not in _LAST_ONLY:
+        return x, last, last
+    return to_channels_last(x), True, False
+
+
+def _returned(y, last):
+    """A result in the memory order of the argument."""
+    return y if last else np.ascontiguousarray(y)
 
 
 def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo):
-    x, last = _ordered(x, "x", rank, algo)
+    x, last, asked = _ordered(x, "x", rank, algo)
     weight = floats(weight, "weight", rank + 2, x.dtype)
     geometry = prepare(x.shape, weight.shape, stride, padding, dilation, groups, algo, x.dtype, last)
     bias = parameter(bias, "bias", (weight.shape[0],), x.dtype)
-    return geometry.forward(x, np.ascontiguousarray(weight), bias)
+    return _returned(geometry.forward(x, np.ascontiguousarray(weight), bias), asked)
 
 
 def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, groups, algo):
-    dy, last = _ordered(dy, "dy", rank, algo)
+    dy, last, asked = _ordered(dy, "dy", rank, algo)
     weight = floats(weight, "weight", rank + 2, dy.dtype)
     groups = whole(groups, "groups", 1)
     shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
     geometry = prepare(shape, weight.shape, stride, padding, dilation, groups, algo, dy.dtype, last)
     _check_dy(dy, geometry)
-    return geometry.backward_data(dy, np.ascontiguousarray(weight))
+    return _returned(geometry.backward_data(dy, np.ascontiguousarray(weight)), asked)
 
 
 def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups, algo):
-    x, last = _ordered(x, "x", rank, algo)
+    x, last, _ = _ordered(x, "x", rank, algo)
     dy = floats(dy, "dy", rank + 2, x.dtype)
     groups = whole(groups, "groups", 1)
     if x.shape[1] % groups != 0:
@@ -269,6 +289,8 @@ def conv_algorithms(
 ):
     """Names of the algorithms that can do a convolution, in the order "auto" prefers them.
 
+    For a channels-first x, those that want channels-last stand before the reference and work on a copy.
+
     Parameters
     ----------
     x_shape, weight_shape : tuple, as of the arrays of `conv1d`, `conv2d` or `conv3d`
@@ -282,7 +304,12 @@ def conv_algorithms(
     """
     if direction not in _conv.PASSES:
         raise ValueError(f"direction must be one of {', '.join(_conv.PASSES)}, got {direction!r}")
-    geometry = prepare(
-        tuple(x_shape), tuple(weight_shape), stride, padding, dilation, groups, "auto", dtype, channels_last
-    )
-    return geometry.algorithms(direction)
+
+    def fitting(last):
+        shapes = tuple(x_shape), tuple(weight_shape)
+        return prepare(*shapes, stride, padding, dilation, groups, "auto", dtype, last).algorithms(direction)
+
+    names = fitting(channels_last)
+    if not channels_last:
+        names[-1:-1] = [name for name in fitting(True) if name in _LAST_ONLY and name not in names]
+    return names
