@@ -21,6 +21,8 @@ PADS = [
     ((2, 1), (0, 2)),
     ((1, 0), (2, 1)),
 ]
+WIDE_PADS = [*PADS, ((4, 4), (4, 4)), ((0, 4), (3, 1)), ((4, 3), (0, 2))]
+TAPS = pytest.mark.parametrize("taps", [3, 5])
 BOUND = {"forward": 2e-5, "backward_data": 2e-5, "backward_weight": 1e-4}
 
 
@@ -28,11 +30,12 @@ def channels_last(x):
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
 
-def case(n, ic, oc, h, w, pads=PADS[0], seed=0):
+def case(n, ic, oc, h, w, pads=PADS[0], seed=0, taps=3):
     rng = np.random.default_rng(seed)
-    size = h + sum(pads[0]) - 2, w + sum(pads[1]) - 2
+    size = h + sum(pads[0]) - taps + 1, w + sum(pads[1]) - taps + 1
     x = channels_last(np.maximum(rng.standard_normal((n, ic, h, w), np.float32), 0))
-    weight = rng.standard_normal((oc, ic, 3, 3), np.float32) * np.float32(np.sqrt(2 / (9 * ic)))
+    weight = rng.standard_normal((oc, ic, taps, taps), np.float32)
+    weight *= np.float32(np.sqrt(2 / (taps * taps * ic)))
     dy = channels_last(rng.standard_normal((n, oc, *size), np.float32))
     return x, weight, dy, pads
 
@@ -53,7 +56,7 @@ def expected(x, weight, dy, pads):
     return {
         "forward": oracle.forward(x, weight, None, *geometry),
         "backward_data": oracle.backward_data(dy, weight, x.shape[2:], *geometry),
-        "backward_weight": oracle.backward_weight(x, dy, (3, 3), *geometry),
+        "backward_weight": oracle.backward_weight(x, dy, weight.shape[2:], *geometry),
     }
 
 
@@ -68,55 +71,60 @@ def assert_accurate(got, right, factor=1.0):
         assert error(got[name] / factor, right[name]) <= bound, name
 
 
+@TAPS
 @pytest.mark.parametrize("channels", [1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 48, 64, 100, 130, 256, 512])
-def test_error_by_channels(channels):
-    arrays = case(2, channels, channels, 9, 10, seed=channels)
+def test_error_by_channels(channels, taps):
+    arrays = case(2, channels, channels, 9, 10, seed=channels, taps=taps)
     assert_accurate(passes(*arrays), expected(*arrays))
 
 
-def test_tails():
+@TAPS
+def test_tails(taps):
     """Every count of channels around the vectors of each instruction set, on both sides."""
     counts = [*range(1, 20), 23, 25, 39, 40, 47, 65, 79, 81]
     for ic, oc in [*zip(counts, reversed(counts), strict=True), (1, 70), (70, 1), (140, 5), (5, 140)]:
-        arrays = case(1, ic, oc, 5, 6, seed=ic)
+        arrays = case(1, ic, oc, 5, 6, seed=ic, taps=taps)
         assert_accurate(passes(*arrays), expected(*arrays))
 
 
-@pytest.mark.parametrize("pads", PADS)
-def test_geometry(pads):
+@pytest.mark.parametrize(("taps", "pads"), [*((3, pads) for pads in PADS), *((5, pads) for pads in WIDE_PADS)])
+def test_geometry(taps, pads):
     for h, w in itertools.product((1, 2, 3, 4, 5, 8, 11), (1, 3, 4, 6, 9)):
-        if h + sum(pads[0]) >= 3 and w + sum(pads[1]) >= 3:
-            arrays = case(2, 5, 18, h, w, pads, seed=h * 16 + w)
+        if h + sum(pads[0]) >= taps and w + sum(pads[1]) >= taps:
+            arrays = case(2, 5, 18, h, w, pads, seed=h * 16 + w, taps=taps)
             assert_accurate(passes(*arrays), expected(*arrays))
 
 
+@TAPS
 @pytest.mark.parametrize(
     "shape", [(3, 64, 64, 20, 20), (9, 32, 48, 24, 24), (2, 400, 370, 9, 9), (40, 140, 130, 12, 10)]
 )
-def test_schedules(shape):
+def test_schedules(shape, taps):
     """Many tiles and few channels, few tiles and many channels: each is cut in another way."""
-    arrays = case(*shape)
+    arrays = case(*shape, taps=taps)
     assert_accurate(passes(*arrays), expected(*arrays))
 
 
-def test_many_tiles_keep_the_weight_gradient_accurate():
-    x, weight, dy, pads = case(4, 4, 4, 130, 130)
-    got = F.conv2d_backward_weight(x + 1, dy + 1, 3, padding=pads, algo="winograd")
-    right = oracle.backward_weight(x + 1, dy + 1, (3, 3), (1, 1), pads, (1, 1), 1)
+@TAPS
+def test_many_tiles_keep_the_weight_gradient_accurate(taps):
+    x, _, dy, pads = case(4, 4, 4, 130, 130, taps=taps)
+    got = F.conv2d_backward_weight(x + 1, dy + 1, taps, padding=pads, algo="winograd")
+    right = oracle.backward_weight(x + 1, dy + 1, (taps, taps), (1, 1), pads, (1, 1), 1)
     assert error(got, right) <= 1e-5
 
 
+@TAPS
 @pytest.mark.parametrize(
     ("scale", "weight_scale"), [(s, w) for s in (-30, -20, 0, 20, 30) for w in (-30, -8, 0, 8, 30)]
 )
-def test_scales(scale, weight_scale):
+def test_scales(scale, weight_scale, taps):
     """As accurate as direct convolution wherever that neither overflows nor reaches the denormals."""
     factor = 10.0 ** (scale + weight_scale)
-    x, weight, dy, pads = case(2, 20, 24, 8, 8)
+    x, weight, dy, pads = case(2, 20, 24, 8, 8, taps=taps)
     right = expected(x, weight, dy, pads)
     x, dy, weight = x * np.float32(10.0**scale), dy * np.float32(10.0**weight_scale), weight
-    got = F.conv2d_backward_weight(x, dy, 3, algo="winograd", padding=pads)
-    exact = F.conv2d_backward_weight(x, dy, 3, algo="direct", padding=pads)
+    got = F.conv2d_backward_weight(x, dy, taps, algo="winograd", padding=pads)
+    exact = F.conv2d_backward_weight(x, dy, taps, algo="direct", padding=pads)
     assert_like(got, exact, right["backward_weight"], factor, 1e-4)
     w = weight * np.float32(10.0**weight_scale)
     got, exact = (F.conv2d(x, w, padding=pads, algo=algo) for algo in ("winograd", "direct"))
@@ -133,21 +141,23 @@ def assert_like(got, exact, right, factor, bound):
         assert np.all(np.abs(got[finite] - exact[finite]) <= 1e-5 * np.abs(exact[finite]).max(initial=0) + 1e-42)
 
 
-def test_intermediate_overflow():
+@TAPS
+def test_intermediate_overflow(taps):
     """3e38 fits, 20 times that does not: no output may turn Inf that direct convolution leaves finite."""
     x = channels_last(np.full((1, 3, 6, 6), 3e38, np.float32))
-    weight = np.zeros((2, 3, 3, 3), np.float32)
-    weight[:, 0, 1, 1] = 1, -0.5
-    y = F.conv2d(x, weight, padding=1, algo="winograd")
+    weight = np.zeros((2, 3, taps, taps), np.float32)
+    weight[:, 0, taps // 2, taps // 2] = 1, -0.5
+    y = F.conv2d(x, weight, padding=taps // 2, algo="winograd")
     np.testing.assert_array_equal(y[0, 0], x[0, 0])
     np.testing.assert_array_equal(y[0, 1], x[0, 0] * np.float32(-0.5))
 
 
+@TAPS
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("channels", [3, 20])
-def test_not_finite(value, channels):
+def test_not_finite(value, channels, taps):
     """Inf and NaN reach exactly what they reach in direct convolution."""
-    x, weight, dy, pads = case(2, channels, channels, 9, 7)
+    x, weight, dy, pads = case(2, channels, channels, 9, 7, ((taps // 2, taps // 2),) * 2, taps=taps)
     for array, at in [(x, (0, 1, 0, 0)), (x, (1, 2, 4, 3)), (x, (1, 0, 8, 6)), (x, (0, 0, 3, 5)), (dy, (0, 1, 5, 2)),
                       (dy, (1, 2, 0, 6)), (weight, (1, 2, 0, 0)), (weight, (0, 1, 1, 1))]:  # fmt: skip
         before, array[at] = array[at], value
@@ -160,38 +170,45 @@ def test_not_finite(value, channels):
             np.testing.assert_allclose(got[name][finite], right[name][finite], rtol=1e-3, atol=1e-4)
 
 
-def test_zeros_stay_zero():
-    arrays = case(1, 16, 16, 8, 8)
+@TAPS
+def test_zeros_stay_zero(taps):
+    arrays = case(1, 16, 16, 8, 8, taps=taps)
     for got in passes(*(a * np.float32(0) for a in arrays[:3]), arrays[3]).values():
         assert not got.any()
 
 
-def test_bias():
-    x, weight, dy, pads = case(2, 17, 35, 7, 5)
+@TAPS
+def test_bias(taps):
+    x, weight, dy, pads = case(2, 17, 35, 7, 5, taps=taps)
     bias = np.arange(35, dtype=np.float32)
     y = F.conv2d(x, weight, bias, padding=pads, algo="winograd")
     assert error(y, expected(x, weight, dy, pads)["forward"] + bias[:, None, None]) <= 2e-5
 
 
+@TAPS
 @pytest.mark.parametrize("shape", [(2, 16, 24, 9, 9), (6, 64, 64, 18, 18), (3, 260, 520, 6, 6), (2, 400, 400, 4, 4)])
-def test_same_bits_for_any_thread_count(shape):
-    arrays = case(*shape)
+def test_same_bits_for_any_thread_count(shape, taps):
+    arrays = case(*shape, taps=taps)
     assert_same_bits(lambda: list(passes(*arrays).values()))
 
 
-def test_supported_geometry():
+@TAPS
+def test_supported_geometry(taps):
     listed = {
-        name: "winograd" in F.conv_algorithms((2, 8, 9, 9), (8, 8, 3, 3), channels_last=True, **options)
+        name: "winograd" in F.conv_algorithms((2, 8, 9, 9), (8, 8, taps, taps), channels_last=True, **options)
         for name, options in {
             "plain": {"padding": 1},
-            "wide": {"padding": 3},
+            "widest": {"padding": taps - 1},
+            "wide": {"padding": taps},
             "stride": {"padding": 1, "stride": 2},
             "dilation": {"padding": 1, "dilation": 2},
             "double": {"padding": 1, "dtype": np.float64},
         }.items()
     }
-    assert listed == {"plain": True, "wide": False, "stride": False, "dilation": False, "double": False}
-    assert "winograd" not in F.conv_algorithms((2, 8, 9, 9), (8, 8, 5, 5), channels_last=True)
+    assert listed == {"plain": True, "widest": True, "wide": False, "stride": False, "dilation": False, "double": False}
+    for kernel in [(3, 5), (5, 3), (1, 5), (4, 4), (7, 7)]:
+        assert "winograd" not in F.conv_algorithms((2, 8, 9, 9), (8, 8, *kernel), channels_last=True)
+    assert "winograd" not in F.conv_algorithms((2, 8, 9, 9), (8, 4, taps, taps), groups=2, channels_last=True)
 
 
 OTHER_SETS = sorted({"generic", "avx2", "avx512", "neon"} - {os.environ.get("CCONV_ISA")})

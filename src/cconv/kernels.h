@@ -23,7 +23,7 @@ typedef struct cc_kernels {
     cc_lanes_kernels lanes_chain;
     cc_norm_kernels norm;
     cc_optim_kernels optim;
-    cc_winograd_kernels winograd;
+    cc_winograd_kernels winograd[CC_WINOGRAD_FORMS];
     cc_pool_kernels pool;
 } cc_kernels;
 

@@ -8,6 +8,9 @@
 #define EPS 1.2e-7
 #define SCALE 1000
 
+#define FORM_SLOT(c, form, member) \
+    check_slot((c), (form)->taps == 3 ? "winograd 3x3: " #member : "winograd 5x5: " #member, &(form)->member, sizeof (form)->member)
+
 static const double points[5] = {0, 0.625, -0.625, 1.5, -1.5};
 
 typedef struct matrix {
@@ -95,22 +98,22 @@ static int64_t filled(const check *c, int64_t columns)
     return (columns + c->kernels->lanes - 1) / c->kernels->lanes * c->kernels->lanes;
 }
 
-static cc_winograd_grid random_grid(check *c, int64_t border, int64_t *channels)
+static cc_winograd_grid random_grid(check *c, const cc_winograd_kernels *form, int64_t border, int64_t *channels)
 {
     cc_winograd_grid g = {.height = check_integer(c, 1, 11), .width = check_integer(c, 1, 11),
                           .top = check_integer(c, 0, border), .left = check_integer(c, 0, border)};
     *channels = check_integer(c, 0, 9) == 0 ? check_integer(c, 500, 540) : check_integer(c, 1, 3 * c->kernels->lanes + 1);
     g.channels = *channels + check_integer(c, 0, 3);
-    g.rows = (g.height + g.top + 3) / 4;
-    g.columns = (g.width + g.left + 3) / 4;
+    g.rows = (g.height + g.top + form->step - 1) / form->step;
+    g.columns = (g.width + g.left + form->step - 1) / form->step;
     return g;
 }
 
 /* Offset of pixel (i, j) of a tile, or -1 outside the image. */
-static int64_t pixel(const cc_winograd_grid *g, int64_t tile, int64_t i, int64_t j)
+static int64_t pixel(const cc_winograd_kernels *form, const cc_winograd_grid *g, int64_t tile, int64_t i, int64_t j)
 {
     const int64_t image = tile / (g->rows * g->columns), rest = tile % (g->rows * g->columns);
-    const int64_t y = 4 * (rest / g->columns) - g->top + i, x = 4 * (rest % g->columns) - g->left + j;
+    const int64_t y = form->step * (rest / g->columns) - g->top + i, x = form->step * (rest % g->columns) - g->left + j;
     if (y < 0 || y >= g->height || x < 0 || x >= g->width)
         return -1;
     return ((image * g->height + y) * g->width + x) * g->channels;
@@ -126,13 +129,13 @@ static void random_run(check *c, const cc_winograd_grid *g, int64_t *first, int6
     *tiles = check_integer(c, 1, all - *first < 5 ? all - *first : 5);
 }
 
-static void spread(check *c, bool gradient)
+static void spread(check *c, const cc_winograd_kernels *form, bool gradient)
 {
     int64_t channels, first, tiles, size;
-    const cc_winograd_grid g = random_grid(c, gradient ? 0 : 2, &channels);
+    const cc_winograd_grid g = random_grid(c, form, gradient ? 0 : form->taps - 1, &channels);
     random_run(c, &g, &first, &tiles);
-    const int edge = gradient ? 4 : 6;
-    const matrix m = gradient ? powers(4, false) : input_matrix();
+    const int step = (int)form->step, edge = gradient ? step : 6;
+    const matrix m = gradient ? powers(step, false) : input_matrix();
     const float *image = check_f32(c, IMAGES * g.height * g.width * g.channels);
     const cc_winograd_planes v = random_planes(c, tiles, channels, &size);
     double *expected = as_double(c, v.data, size);
@@ -141,7 +144,7 @@ static void spread(check *c, bool gradient)
             double x[6][6] = {{0}}, y[6][6];
             for (int i = 0; i < edge; i++)
                 for (int j = 0; j < edge; j++) {
-                    const int64_t p = pixel(&g, first + t, i, j);
+                    const int64_t p = pixel(form, &g, first + t, i, j);
                     x[i][j] = p >= 0 && k < channels ? (double)image[p + k] : 0;
                 }
             apply(m, x, y);
@@ -149,18 +152,19 @@ static void spread(check *c, bool gradient)
                 expected[at(&v, xi, t, k)] = y[xi / 6][xi % 6];
         }
     if (gradient)
-        c->kernels->winograd.gradient(&g, image, channels, first, tiles, &v);
+        form->gradient(&g, image, channels, first, tiles, &v);
     else
-        c->kernels->winograd.input(&g, image, channels, first, tiles, &v);
+        form->input(&g, image, channels, first, tiles, &v);
     check_near_f32(c, v.data, expected, size, EPS, SCALE);
     check_done(c);
 }
 
-static void output(check *c)
+static void output(check *c, const cc_winograd_kernels *form)
 {
-    SLOT(c, winograd.output);
+    FORM_SLOT(c, form, output);
+    const int step = (int)form->step;
     int64_t channels, first, tiles, size;
-    const cc_winograd_grid g = random_grid(c, 0, &channels);
+    const cc_winograd_grid g = random_grid(c, form, 0, &channels);
     random_run(c, &g, &first, &tiles);
     const int64_t options = check_integer(c, 0, 7), pixels = IMAGES * g.height * g.width * g.channels;
     const float *bias = check_f32(c, channels), *residual = check_f32(c, pixels);
@@ -172,16 +176,16 @@ static void output(check *c)
                 m.data[at(&m, xi, t, k)] = 0;
     float *image = check_f32(c, pixels);
     double *expected = as_double(c, image, pixels), largest = 0, total = 0;
-    const matrix a = transposed(powers(4, false));
+    const matrix a = transposed(powers(step, false));
     for (int64_t t = 0; t < tiles; t++)
         for (int64_t k = 0; k < channels; k++) {
             double x[6][6], y[6][6];
             for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
                 x[xi / 6][xi % 6] = (double)m.data[at(&m, xi, t, k)];
             apply(a, x, y);
-            for (int i = 0; i < 4; i++)
-                for (int j = 0; j < 4; j++) {
-                    const int64_t p = pixel(&g, first + t, i, j);
+            for (int i = 0; i < step; i++)
+                for (int j = 0; j < step; j++) {
+                    const int64_t p = pixel(form, &g, first + t, i, j);
                     total += fabs(y[i][j]);
                     if (p < 0)
                         continue;
@@ -191,49 +195,51 @@ static void output(check *c)
                     expected[p + k] = relu && value < 0 ? 0 : value;
                 }
         }
-    const float bound = c->kernels->winograd.output(&g, &m, channels, first, tiles, with_bias ? bias : NULL,
+    const float bound = form->output(&g, &m, channels, first, tiles, with_bias ? bias : NULL,
                                                     with_residual ? residual : NULL, relu, image);
     check_near_f32(c, image, expected, pixels, EPS, SCALE);
     EXPECT(c, (double)bound >= largest * 0.999 && (double)bound <= total * 1.001);
     const int64_t last = first + tiles - 1;
-    if (pixel(&g, last, 1, 1) >= 0) {
+    if (pixel(form, &g, last, 1, 1) >= 0) {
         m.data[at(&m, 14, tiles - 1, channels - 1)] = INFINITY;
-        EXPECT(c, !isfinite(c->kernels->winograd.output(&g, &m, channels, first, tiles, NULL, NULL, false, image)));
+        EXPECT(c, !isfinite(form->output(&g, &m, channels, first, tiles, NULL, NULL, false, image)));
     }
     check_done(c);
 }
 
-static void weight(check *c, bool turned)
+static void weight(check *c, const cc_winograd_kernels *form, bool turned)
 {
+    const int taps = (int)form->taps, area = taps * taps;
     const int64_t inputs = check_integer(c, 1, 2 * c->kernels->lanes + 3), outputs = check_integer(c, 1, 2 * c->kernels->lanes + 3);
-    const int64_t row = 9 * (inputs + check_integer(c, 0, 2)), rows = turned ? outputs : inputs;
+    const int64_t row = area * (inputs + check_integer(c, 0, 2)), rows = turned ? outputs : inputs;
     const int64_t columns = turned ? inputs : outputs;
-    const float *w = check_f32(c, (outputs - 1) * row + inputs * 9);
+    const float *w = check_f32(c, (outputs - 1) * row + inputs * area);
     int64_t size;
     const cc_winograd_planes u = random_planes(c, rows, columns, &size);
     double *expected = as_double(c, u.data, size);
-    const matrix g = powers(3, true);
+    const matrix g = powers(taps, true);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t k = 0; k < filled(c, columns); k++) {
             double x[6][6] = {{0}}, y[6][6];
-            for (int e = 0; e < 9 && k < columns; e++)
-                x[e / 3][e % 3] = (double)(turned ? w[r * row + k * 9 + 8 - e] : w[k * row + r * 9 + e]);
+            for (int e = 0; e < area && k < columns; e++)
+                x[e / taps][e % taps] = (double)(turned ? w[r * row + k * area + area - 1 - e] : w[k * row + r * area + e]);
             apply(g, x, y);
             for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
                 expected[at(&u, xi, r, k)] = y[xi / 6][xi % 6];
         }
     if (turned)
-        c->kernels->winograd.weight_turned(w, row, outputs, inputs, &u);
+        form->weight_turned(w, row, outputs, inputs, &u);
     else
-        c->kernels->winograd.weight(w, row, inputs, outputs, &u);
+        form->weight(w, row, inputs, outputs, &u);
     check_near_f32(c, u.data, expected, size, EPS, SCALE);
     check_done(c);
 }
 
-static void weight_gradient(check *c)
+static void weight_gradient(check *c, const cc_winograd_kernels *form)
 {
+    const int taps = (int)form->taps, area = taps * taps;
     const int64_t inputs = check_integer(c, 1, 2 * c->kernels->lanes + 3), outputs = check_integer(c, 1, 2 * c->kernels->lanes + 3);
-    const int64_t row = 9 * (inputs + check_integer(c, 0, 2)), count = (outputs - 1) * row + inputs * 9;
+    const int64_t row = area * (inputs + check_integer(c, 0, 2)), count = (outputs - 1) * row + inputs * area;
     int64_t size;
     const cc_winograd_planes u = random_planes(c, inputs, outputs, &size);
     float *dw = check_f32(c, count);
@@ -242,39 +248,45 @@ static void weight_gradient(check *c)
         for (int64_t i = 0; i < inputs; i++)
             for (int64_t o = outputs; o < filled(c, outputs); o++)
                 u.data[at(&u, xi, i, o)] = 0;
-    const matrix g = transposed(powers(3, true));
+    const matrix g = transposed(powers(taps, true));
     for (int64_t i = 0; i < inputs; i++)
         for (int64_t o = 0; o < outputs; o++) {
             double x[6][6], y[6][6];
             for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
                 x[xi / 6][xi % 6] = (double)u.data[at(&u, xi, i, o)];
             apply(g, x, y);
-            for (int e = 0; e < 9; e++) {
-                expected[o * row + i * 9 + e] += y[e / 3][e % 3];
-                total += fabs(y[e / 3][e % 3]);
+            for (int e = 0; e < area; e++) {
+                expected[o * row + i * area + e] += y[e / taps][e % taps];
+                total += fabs(y[e / taps][e % taps]);
             }
         }
-    SLOT(c, winograd.weight_gradient);
     int64_t w_size;
     const cc_winograd_planes w = random_planes(c, inputs, outputs, &w_size);
-    const float sum = c->kernels->winograd.weight_gradient(&u, inputs, outputs, &w);
+    FORM_SLOT(c, form, weight_gradient);
+    const float sum = form->weight_gradient(&u, inputs, outputs, &w);
     EXPECT(c, fabs((double)sum - total) <= 1e-4 * total);
-    SLOT(c, winograd.weight_add);
-    c->kernels->winograd.weight_add(&w, inputs, outputs, dw, row);
+    FORM_SLOT(c, form, weight_add);
+    form->weight_add(&w, inputs, outputs, dw, row);
     check_near_f32(c, dw, expected, count, EPS, SCALE);
     check_done(c);
 }
 
 void check_winograd(check *c)
 {
-    SLOT(c, winograd.input);
-    spread(c, false);
-    SLOT(c, winograd.gradient);
-    spread(c, true);
-    output(c);
-    SLOT(c, winograd.weight);
-    weight(c, false);
-    SLOT(c, winograd.weight_turned);
-    weight(c, true);
-    weight_gradient(c);
+    for (int f = 0; f < CC_WINOGRAD_FORMS; f++) {
+        const cc_winograd_kernels *form = &c->kernels->winograd[f];
+        SLOT_DATA(c, winograd[f].step);
+        SLOT_DATA(c, winograd[f].taps);
+        EXPECT(c, form->step + form->taps == 7);
+        FORM_SLOT(c, form, input);
+        spread(c, form, false);
+        FORM_SLOT(c, form, gradient);
+        spread(c, form, true);
+        output(c, form);
+        FORM_SLOT(c, form, weight);
+        weight(c, form, false);
+        FORM_SLOT(c, form, weight_turned);
+        weight(c, form, true);
+        weight_gradient(c, form);
+    }
 }

@@ -1,5 +1,5 @@
-/* conv/winograd.c -- 3x3 convolution of channels-last float32 images by Winograd's F(4x4, 3x3): a quarter
- * of the multiplications (kernels/winograd.h). F(2x2, 3x3) would save no more than leaving out the taps
+/* conv/winograd.c -- 3x3 and 5x5 convolution of channels-last float32 images by Winograd's F(4x4, 3x3) and
+ * F(2x2, 5x5): a quarter, or 36 %, of the multiplications (kernels/winograd.h). F(2x2, 3x3) would save no more than leaving out the taps
  * beyond the edge does on the images too small for F(4x4).
  *
  * forward, and backward_data with the kernels turned and channels exchanged:
@@ -32,6 +32,7 @@
 
 typedef struct job {
     const cc_kernels *kernels;
+    const cc_winograd_kernels *form;
     cc_winograd_grid from, to; /* the images convolved, and the result's */
     cc_winograd_columns columns; /* blocks of output channels */
     const float *x, *w, *bias, *residual;
@@ -58,6 +59,15 @@ cc_winograd_columns cc_winograd_cut(const cc_kernels *kernels, int64_t channels)
 int64_t cc_winograd_vectors(const cc_kernels *kernels, const cc_winograd_columns *columns, int64_t block)
 {
     return cc_ceil_div(cc_winograd_channels(columns, block), kernels->lanes);
+}
+
+const cc_winograd_kernels *cc_winograd_form(const cc_kernels *kernels, const cc_conv *conv)
+{
+    const int64_t *kernel = conv->window.kernel;
+    for (int f = 0; f < CC_WINOGRAD_FORMS; f++)
+        if (kernel[1] == kernels->winograd[f].taps && kernel[2] == kernels->winograd[f].taps)
+            return &kernels->winograd[f];
+    return NULL;
 }
 
 bool cc_winograd_sound(const float *magnitude, int parts)
@@ -87,10 +97,11 @@ static cc_winograd_planes shifted(cc_winograd_planes planes, int64_t floats)
 static void transform_weights(const job *j, int64_t k, int64_t depth, int64_t block, const cc_winograd_planes *u)
 {
     const int64_t c = block * j->columns.width, channels = cc_winograd_channels(&j->columns, block);
+    const int64_t area = j->form->taps * j->form->taps;
     if (j->turned)
-        j->kernels->winograd.weight_turned(j->w + k * j->row + c * 9, j->row, depth, channels, u);
+        j->form->weight_turned(j->w + k * j->row + c * area, j->row, depth, channels, u);
     else
-        j->kernels->winograd.weight(j->w + c * j->row + k * 9, j->row, depth, channels, u);
+        j->form->weight(j->w + c * j->row + k * area, j->row, depth, channels, u);
 }
 
 /* m (tiles x a block of columns) = [m +] v (tiles x depth) u, for each place. */
@@ -121,7 +132,7 @@ static void finish(job *j, int64_t first, int64_t tiles, int64_t block, const cc
     const int64_t c = block * j->columns.width;
     const float *bias = j->bias != NULL ? j->bias + c : NULL, *residual = j->residual != NULL ? j->residual + c : NULL;
     cc_winograd_note(&j->magnitude[part],
-                     j->kernels->winograd.output(&j->to, m, cc_winograd_channels(&j->columns, block), first, tiles, bias,
+                     j->form->output(&j->to, m, cc_winograd_channels(&j->columns, block), first, tiles, bias,
                                                  residual, j->relu, j->y + c));
 }
 
@@ -145,7 +156,7 @@ static void block_task(void *argument, int64_t begin, int64_t end, int part)
     const cc_winograd_planes v = shifted(j->v, part * j->v_stride), m = shifted(j->m, part * j->m_stride);
     for (int64_t i = begin; i < end; i++) {
         const int64_t first = j->tiles * i / j->blocks, tiles = j->tiles * (i + 1) / j->blocks - first;
-        j->kernels->winograd.input(&j->from, j->x, j->from.channels, first, tiles, &v);
+        j->form->input(&j->from, j->x, j->from.channels, first, tiles, &v);
         for (int64_t block = 0; block < j->columns.blocks; block++) {
             const cc_winograd_planes u = shifted(j->u, block * j->u.block);
             multiply(j, tiles, j->from.channels, block, &v, &u, &m, false);
@@ -160,7 +171,7 @@ static void input_task(void *argument, int64_t begin, int64_t end, int part)
     const job *j = argument;
     const cc_winograd_planes v = shifted(j->v, begin * SLICE);
     (void)part;
-    j->kernels->winograd.input(&j->from, j->x, j->from.channels, j->first + begin, end - begin, &v);
+    j->form->input(&j->from, j->x, j->from.channels, j->first + begin, end - begin, &v);
 }
 
 /* Items: blocks of columns. */
@@ -187,8 +198,8 @@ static cc_status convolve(const cc_context *context, job *j, int64_t images, boo
     j->columns = cc_winograd_cut(context->kernels, j->to.channels);
     const int64_t width = j->columns.width;
     const bool keep_u = CC_WINOGRAD_PLACES * depth * width * j->columns.blocks < LARGE_U;
-    j->to.rows = j->from.rows = cc_ceil_div(j->to.height, CC_WINOGRAD_TILE);
-    j->to.columns = j->from.columns = cc_ceil_div(j->to.width, CC_WINOGRAD_TILE);
+    j->to.rows = j->from.rows = cc_ceil_div(j->to.height, j->form->step);
+    j->to.columns = j->from.columns = cc_ceil_div(j->to.width, j->form->step);
     j->tiles = images * j->to.rows * j->to.columns;
     j->blocks = cc_ceil_div(j->tiles, keep_u ? BLOCK : LARGE_BLOCK);
     j->block = cc_ceil_div(j->tiles, j->blocks);
@@ -243,17 +254,16 @@ static bool is_channels_last(cc_layout layout, int64_t channels, const int64_t s
 static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
     const cc_window *w = &conv->window;
-    (void)context;
+    const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
     (void)pass;
-    if (conv->ic > MANY_CHANNELS || conv->oc > MANY_CHANNELS)
+    if (form == NULL || conv->ic > MANY_CHANNELS || conv->oc > MANY_CHANNELS)
         return false;
     if (conv->dtype != CC_F32 || conv->groups != 1 || !is_channels_last(conv->x_layout, conv->ic, w->input) ||
         !is_channels_last(conv->y_layout, conv->oc, w->output) || w->input[0] != 1 || w->kernel[0] != 1 || w->output[0] != 1 ||
         w->pad_before[0] != 0)
         return false;
     for (int a = 1; a < CC_AXES; a++)
-        if (w->kernel[a] != 3 || w->stride[a] != 1 || w->dilation[a] != 1 || w->pad_before[a] > 2 ||
-            w->pad_after[a] > 2)
+        if (w->stride[a] != 1 || w->dilation[a] != 1 || w->pad_before[a] >= form->taps || w->pad_after[a] >= form->taps)
             return false;
     return true;
 }
@@ -282,11 +292,13 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
                          const cc_epilogue *epilogue, void *y)
 {
     const cc_window *window = &conv->window;
+    const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
     job j = {
+        .form = form,
         .from = {.height = window->input[1], .width = window->input[2], .channels = conv->ic,
                  .top = window->pad_before[1], .left = window->pad_before[2]},
         .to = {.height = window->output[1], .width = window->output[2], .channels = conv->oc},
-        .x = x, .w = w, .bias = b, .y = y, .row = conv->ic * 9,
+        .x = x, .w = w, .bias = b, .y = y, .row = conv->ic * form->taps * form->taps,
         .residual = epilogue != NULL ? epilogue->residual : NULL,
         .relu = epilogue != NULL && epilogue->relu,
     };
@@ -298,11 +310,14 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
 static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w, void *dx)
 {
     const cc_window *window = &conv->window;
+    const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
     job j = {
+        .form = form,
         .from = {.height = window->output[1], .width = window->output[2], .channels = conv->oc,
-                 .top = 2 - window->pad_before[1], .left = 2 - window->pad_before[2]},
+                 .top = form->taps - 1 - window->pad_before[1],
+                 .left = form->taps - 1 - window->pad_before[2]},
         .to = {.height = window->input[1], .width = window->input[2], .channels = conv->ic},
-        .x = dy, .w = w, .y = dx, .turned = true, .row = conv->ic * 9,
+        .x = dy, .w = w, .y = dx, .turned = true, .row = conv->ic * form->taps * form->taps,
     };
     bool sound;
     CC_TRY(convolve(context, &j, conv->n, &sound));

@@ -10,6 +10,9 @@
 /* Results below this were computed too near the denormals to be as accurate as direct convolution. */
 #define CC_WINOGRAD_SMALLEST 0x1p-100f
 
+/* The form for the conv's kernel, or NULL. */
+const cc_winograd_kernels *cc_winograd_form(const cc_kernels *kernels, const cc_conv *conv);
+
 /* Channels cut into blocks as wide as a register tile. */
 typedef struct cc_winograd_columns {
     int64_t channels, width, blocks;

@@ -1,4 +1,4 @@
-/* conv/winograd_weight.c -- backward_weight by the adjoint of F(4x4, 3x3) (kernels/winograd.h).
+/* conv/winograd_weight.c -- backward_weight by the adjoints of F(4x4, 3x3) and F(2x2, 5x5) (kernels/winograd.h).
  *
  *     for a run of tiles:  V = transform(x), D = transform(dy)       36 x (tiles x channels)
  *                          U[xi] += V[xi]' D[xi]                     36 x (inputs x outputs)
@@ -25,6 +25,8 @@
 
 typedef struct job {
     const cc_kernels *kernels;
+    const cc_winograd_kernels *form;
+    int64_t area; /* of a kernel */
     cc_winograd_grid x_grid, dy_grid;
     cc_winograd_columns columns; /* blocks of outputs */
     const float *x, *dy;
@@ -35,7 +37,7 @@ typedef struct job {
     int64_t first, now;         /* the run at hand, where threads share it */
     cc_winograd_planes v, d;    /* of the run: shared, or one for each part */
     cc_winograd_planes u;       /* all of it for each share; or a patch for each part */
-    cc_winograd_planes w;       /* of a patch: dw, 9 places */
+    cc_winograd_planes w;       /* of a patch: dw, `area` places */
     int64_t v_floats, d_floats, u_floats, w_floats;
     float magnitude[CC_MAX_THREADS];
 } job;
@@ -60,8 +62,8 @@ static cc_winograd_planes shifted(cc_winograd_planes planes, int64_t floats)
 static void transform(const job *j, int64_t first, int64_t tiles, const cc_winograd_planes *v,
                       const cc_winograd_planes *d)
 {
-    j->kernels->winograd.input(&j->x_grid, j->x, j->inputs, first, tiles, v);
-    j->kernels->winograd.gradient(&j->dy_grid, j->dy, j->columns.channels, first, tiles, d);
+    j->form->input(&j->x_grid, j->x, j->inputs, first, tiles, v);
+    j->form->gradient(&j->dy_grid, j->dy, j->columns.channels, first, tiles, d);
 }
 
 /* u (inputs x a block of outputs) = [u +] V[xi]' D[xi], the inputs from `input` on, over `tiles` tiles. */
@@ -130,7 +132,7 @@ static void finish(job *j, int64_t index, const cc_winograd_planes *u, int part)
 {
     const patch p = find_patch(j, index);
     const cc_winograd_planes w = shifted(j->w, index * j->w_floats);
-    cc_winograd_note(&j->magnitude[part], j->kernels->winograd.weight_gradient(u, p.inputs, p.outputs, &w));
+    cc_winograd_note(&j->magnitude[part], j->form->weight_gradient(u, p.inputs, p.outputs, &w));
 }
 
 /* Items: patches, of the one run. */
@@ -169,8 +171,8 @@ static void add_task(void *argument, int64_t begin, int64_t end, int part)
     for (int64_t i = begin; i < end; i++) {
         const patch p = find_patch(j, i);
         const cc_winograd_planes w = shifted(j->w, i * j->w_floats);
-        float *dw = j->dw + (p.block * j->columns.width * j->inputs + p.input) * 9;
-        j->kernels->winograd.weight_add(&w, p.inputs, p.outputs, dw, j->inputs * 9);
+        float *dw = j->dw + (p.block * j->columns.width * j->inputs + p.input) * j->area;
+        j->form->weight_add(&w, p.inputs, p.outputs, dw, j->inputs * j->area);
     }
 }
 
@@ -201,10 +203,10 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
                                       float *dw, bool *sound)
 {
     const cc_window *w = &conv->window;
-    const int64_t rows = cc_ceil_div(w->output[1], CC_WINOGRAD_TILE);
-    const int64_t columns = cc_ceil_div(w->output[2], CC_WINOGRAD_TILE);
+    const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
+    const int64_t rows = cc_ceil_div(w->output[1], form->step), columns = cc_ceil_div(w->output[2], form->step);
     job j = {
-        .kernels = context->kernels,
+        .kernels = context->kernels, .form = form, .area = form->taps * form->taps,
         .x_grid = {w->input[1], w->input[2], conv->ic, w->pad_before[1], w->pad_before[2], rows, columns},
         .dy_grid = {w->output[1], w->output[2], conv->oc, 0, 0, rows, columns},
         .columns = cc_winograd_cut(context->kernels, conv->oc),
@@ -232,7 +234,7 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     j.v_floats = CC_WINOGRAD_PLACES * v_plane;
     j.d_floats = CC_WINOGRAD_PLACES * d_plane;
     j.u_floats = CC_WINOGRAD_PLACES * u_plane;
-    j.w_floats = 9 * w_plane;
+    j.w_floats = j.area * w_plane;
     const int64_t floats = runs * (j.v_floats + j.d_floats) + sums * j.u_floats + j.patches * j.w_floats;
     float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float));
     if (memory == NULL)
