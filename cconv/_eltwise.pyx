@@ -92,8 +92,8 @@ def dropout(cnp.ndarray x not None, double p, uint64_t seed, uint64_t call, bint
     cdef cc_dropout d
     cdef int axis, rank = cnp.PyArray_NDIM(x)
     cdef cc_status status
-    d.n = cnp.PyArray_DIM(x, 0) if rank > 0 else 1
-    d.c = cnp.PyArray_DIM(x, 1) if rank > 1 else 1
+    d.n = cnp.PyArray_DIM(x, 0) if rank > 1 else 1
+    d.c = cnp.PyArray_DIM(x, 1) if rank > 1 else cnp.PyArray_SIZE(x)
     d.spatial = 1
     for axis in range(2, rank):
         d.spatial *= cnp.PyArray_DIM(x, axis)

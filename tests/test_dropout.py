@@ -28,6 +28,33 @@ def test_masks_differ_by_seed_and_call():
     np.testing.assert_array_equal(masks[0], F.dropout(np.ones(10_000), 0.5, 0, 0) > 0)
 
 
+def _mask(shape, p, seed, call):
+    """The stream as documented: keys by 64-bit mixing of seed, call and sample, then a 32-bit hash."""
+
+    def mix(z):
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+        return z ^ z >> 31
+
+    key = mix(seed) ^ mix((call + 0x632BE59BD9B4E019) % 2**64)
+    samples = []
+    for n in range(shape[0]):
+        sample = mix((key + (n + 1) * 0x9E3779B97F4A7C15) % 2**64)
+        h = np.arange(np.prod(shape[1:]), dtype=np.uint32) * np.uint32(0x9E3779B1) + np.uint32(sample % 2**32)
+        h = (h ^ h >> 16) * np.uint32(0x7FEB352D) + np.uint32(sample >> 32)
+        h = (h ^ h >> 15) * np.uint32(0x846CA68B)
+        samples.append((h ^ h >> 16) >= np.uint32(p * 2**32))
+    return np.stack(samples).reshape(shape)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 4, 7), (2, 70, 3), (4, 33), (2, 3, 2, 2, 5)])
+def test_the_stream_stays(shape):
+    x = np.ones(shape, np.float32)
+    expected = _mask(shape, 0.3, 5, 2**64 - 1)
+    np.testing.assert_array_equal(F.dropout(x, 0.3, 5, 2**64 - 1) != 0, expected)
+    np.testing.assert_array_equal(F.dropout(np.ones(20), 0.5, 1) != 0, _mask((1, 20), 0.5, 1, 0)[0])
+
+
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_memory_order_does_not_change_the_mask(per_channel):
     x = np.random.default_rng(0).standard_normal((4, 7, 30, 20)).astype(np.float32)
@@ -54,6 +81,7 @@ def test_extremes():
     x = np.random.default_rng(0).standard_normal((3, 5))
     np.testing.assert_array_equal(F.dropout(x, 0.0), x)
     np.testing.assert_array_equal(F.dropout(x, 1.0), np.zeros_like(x))
+    np.testing.assert_array_equal(F.dropout(np.full(300, np.nan), 0.5) == 0, F.dropout(np.ones(300), 0.5) == 0)
     assert F.dropout(np.zeros((0, 4))).shape == (0, 4)
 
 

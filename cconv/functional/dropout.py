@@ -13,8 +13,9 @@ _WORD = 2**64
 def dropout(x, p=0.5, seed=0, call=0, per_channel=False):
     """Zero each element with probability `p` and scale the others by 1 / (1 - p).
 
-    The mask depends on `seed`, `call` and the index in NCHW order alone, so the gradient of the result is the same
-    function of dy.
+    The mask depends on `seed`, `call`, the sample (index of axis 0, where there are more axes) and the element's
+    index within the sample in C order alone, not on memory order, threads or processor: a 32-bit hash of them is
+    below p * 2**32 where the element is dropped. The gradient of the result is the same function of dy.
 
     Parameters
     ----------

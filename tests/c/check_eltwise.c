@@ -58,7 +58,44 @@ static int64_t size_of(check *c) { return c->bench ? BENCH_SIZE : check_integer(
         BENCH(c, (double)n * 3 * sizeof(T), "B", c->kernels->eltwise.add_##suffix(a, b, y, n));        \
         check_done(c);                                                                                 \
     }
+
+/* The hash again, in 64 bits. */
+static uint32_t hash(uint64_t number, const uint32_t key[2])
+{
+    const uint64_t word = 0xffffffff;
+    uint64_t h = (number * 0x9e3779b1 + key[0]) & word;
+    h = ((h ^ (h >> 16)) * 0x7feb352d + key[1]) & word;
+    h = (h ^ (h >> 15)) * 0x846ca68b & word;
+    return (uint32_t)(h ^ (h >> 16));
+}
+
+#define CHECK_DROPOUT(T, suffix)                                                                       \
+    static void dropout_##suffix(check *c)                                                             \
+    {                                                                                                  \
+        SLOT(c, eltwise.dropout_##suffix);                                                             \
+        const int64_t rows = c->bench ? 1 : check_integer(c, 0, 3), width = size_of(c), n = rows * width; \
+        const uint32_t first = (uint32_t)check_random(c), row_step = (uint32_t)check_integer(c, 0, 9), \
+                       step = (uint32_t)check_integer(c, 0, 9);                                        \
+        const cc_dropout_stream stream = {{(uint32_t)check_random(c), (uint32_t)check_random(c)},      \
+                                          (uint32_t)check_random(c), 1.25};                            \
+        T *x = check_##suffix(c, n), *y = check_bytes(c, n * (int64_t)sizeof(T), sizeof(T));           \
+        double *expected = check_f64(c, n);                                                            \
+        for (int64_t i = 0; i < n; i++) {                                                              \
+            const uint32_t number = first + (uint32_t)(i / width) * row_step + (uint32_t)(i % width) * step; \
+            expected[i] = hash(number, stream.key) >= stream.threshold ? (T)(x[i] * (T)1.25) : 0;      \
+        }                                                                                              \
+        c->kernels->eltwise.dropout_##suffix(&stream, x, rows, width, first, row_step, step, y);       \
+        check_near_##suffix(c, y, expected, n, 0, 0);                                                  \
+        BENCH(c, (double)n * 2 * sizeof(T), "B",                                                       \
+              c->kernels->eltwise.dropout_##suffix(&stream, x, rows, width, first, row_step, step, y)); \
+        c->kernels->eltwise.dropout_##suffix(&stream, x, rows, width, first, row_step, step, x);       \
+        check_near_##suffix(c, x, expected, n, 0, 0);                                                  \
+        check_done(c);                                                                                 \
+    }
+
 CHECK_ELTWISE(float, f32)
+CHECK_DROPOUT(float, f32)
+CHECK_DROPOUT(double, f64)
 CHECK_ELTWISE(double, f64)
 
 void check_eltwise(check *c)
@@ -69,4 +106,6 @@ void check_eltwise(check *c)
     relu_backward_f64(c);
     add_f32(c);
     add_f64(c);
+    dropout_f32(c);
+    dropout_f64(c);
 }

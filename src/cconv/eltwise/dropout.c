@@ -1,14 +1,19 @@
 #include "eltwise.h"
 
-/* Values of one work item. */
-#define BLOCK 4096
+#include <string.h>
+
+/* Values a part should get at least, to be worth a thread. */
+#define GRAIN 8192
 
 typedef struct dropout_job {
     const cc_dropout *dropout;
-    uint64_t key, threshold;
-    int64_t count;
-    const void *x;
-    void *y;
+    const cc_eltwise_kernels *kernels;
+    uint64_t key;
+    cc_dropout_stream stream; /* without the key, which is an image's own */
+    int64_t rows, width;      /* of an image, in memory */
+    uint32_t row_step, step;  /* between the numbers of neighbours */
+    const char *x;
+    char *y;
 } dropout_job;
 
 /* Finaliser of MurmurHash3, with Stafford's constants (mix 13). */
@@ -19,53 +24,66 @@ static uint64_t mix(uint64_t z)
     return z ^ (z >> 31);
 }
 
-static bool kept(const dropout_job *job, int64_t index)
+/* Values of image n: `width` from column `column` of `rows` rows, which are whole if there are several. */
+static void drop(const dropout_job *job, int64_t n, int64_t row, int64_t rows, int64_t column, int64_t width)
 {
-    return mix(job->key + ((uint64_t)index + 1) * 0x9e3779b97f4a7c15u) >> 11 >= job->threshold;
-}
-
-static void drop(const dropout_job *job, int64_t at, int64_t index)
-{
-    const double factor = 1 / (1 - job->dropout->p);
-    const bool keep = kept(job, index);
+    cc_dropout_stream stream = job->stream;
+    const uint64_t key = mix(job->key + ((uint64_t)n + 1) * 0x9e3779b97f4a7c15u);
+    const uint32_t first = (uint32_t)row * job->row_step + (uint32_t)column * job->step;
+    const int64_t start = (n * job->rows + row) * job->width + column;
+    stream.key[0] = (uint32_t)key;
+    stream.key[1] = (uint32_t)(key >> 32);
     if (job->dropout->dtype == CC_F32)
-        ((float *)job->y)[at] = keep ? ((const float *)job->x)[at] * (float)factor : 0;
+        job->kernels->dropout_f32(&stream, (const float *)(const void *)job->x + start, rows, width, first,
+                                  job->row_step, job->step, (float *)(void *)job->y + start);
     else
-        ((double *)job->y)[at] = keep ? ((const double *)job->x)[at] * factor : 0;
+        job->kernels->dropout_f64(&stream, (const double *)(const void *)job->x + start, rows, width, first,
+                                  job->row_step, job->step, (double *)(void *)job->y + start);
 }
 
-static void drop_blocks(void *argument, int64_t begin, int64_t end, int part)
+/* Values begin <= i < end in the order of memory. */
+static void drop_values(void *argument, int64_t begin, int64_t end, int part)
 {
     const dropout_job *job = argument;
-    const cc_dropout *d = job->dropout;
-    const bool last = d->layout == CC_CHANNELS_LAST;
-    const int64_t stop = cc_min(end * BLOCK, job->count);
     (void)part;
-    if (!last && !d->per_channel) {
-        for (int64_t i = begin * BLOCK; i < stop; i++)
-            drop(job, i, i);
-        return;
-    }
-    for (int64_t i = begin * BLOCK; i < stop; i++) {
-        const int64_t n = i / (d->c * d->spatial), within = i % (d->c * d->spatial);
-        const int64_t c = last ? within % d->c : within / d->spatial;
-        const int64_t s = last ? within / d->c : within % d->spatial;
-        const int64_t index = n * d->c + c;
-        drop(job, i, d->per_channel ? index : index * d->spatial + s);
+    while (begin < end) {
+        const int64_t row = begin / job->width, column = begin % job->width, n = row / job->rows, r = row % job->rows;
+        const bool part_of_row = column != 0 || end - begin < job->width;
+        const int64_t rows = part_of_row ? 1 : cc_min((end - begin) / job->width, job->rows - r);
+        const int64_t width = part_of_row ? cc_min(end - begin, job->width - column) : job->width;
+        drop(job, n, r, rows, column, width);
+        begin += rows * width;
     }
 }
 
-cc_status cc_dropout_apply(const cc_context *context, const cc_dropout *dropout, const void *x, void *y)
+cc_status cc_dropout_apply(const cc_context *context, const cc_dropout *d, const void *x, void *y)
 {
-    dropout_job job = {.dropout = dropout, .x = x, .y = y};
-    if (dropout->dtype != CC_F32 && dropout->dtype != CC_F64)
+    int64_t count;
+    if (d->dtype != CC_F32 && d->dtype != CC_F64)
         return CC_ERR_ARGUMENT;
-    if (!(dropout->p >= 0 && dropout->p <= 1))
+    if (!(d->p >= 0 && d->p <= 1))
         return CC_ERR_ARGUMENT;
-    CC_TRY(cc_product((const int64_t[]){dropout->n, dropout->c, dropout->spatial}, 3, &job.count));
-    job.key = mix(dropout->seed) ^ mix(dropout->call + 0x632be59bd9b4e019u);
-    job.threshold = (uint64_t)(dropout->p * 9007199254740992.0); /* 2^53 */
-    const int64_t blocks = cc_ceil_div(job.count, BLOCK);
-    cc_parallel_for(context->pool, cc_parts(context->pool, blocks, 2), blocks, drop_blocks, &job);
+    CC_TRY(cc_product((const int64_t[]){d->n, d->c, d->spatial}, 3, &count));
+    if (count == 0)
+        return CC_OK;
+    if (d->p == 1) {
+        memset(y, 0, (size_t)count * cc_dtype_size(d->dtype));
+        return CC_OK;
+    }
+    dropout_job job = {.dropout = d, .kernels = &context->kernels->eltwise, .x = x, .y = y};
+    job.key = mix(d->seed) ^ mix(d->call + 0x632be59bd9b4e019u);
+    job.stream.threshold = (uint32_t)(d->p * 4294967296.0); /* 2^32 */
+    job.stream.factor = 1 / (1 - d->p);
+    const bool last = d->layout == CC_CHANNELS_LAST;
+    const uint32_t spatial = (uint32_t)d->spatial;
+    job.rows = last ? d->spatial : d->c;
+    job.width = last ? d->c : d->spatial;
+    job.row_step = last ? !d->per_channel : d->per_channel ? 1 : spatial;
+    job.step = !last ? !d->per_channel : d->per_channel ? 1 : spatial;
+    if (job.row_step == spatial && job.step == 1) { /* numbered as they lie */
+        job.width *= job.rows;
+        job.rows = 1;
+    }
+    cc_parallel_for(context->pool, cc_parts(context->pool, count, GRAIN), count, drop_values, &job);
     return CC_OK;
 }

@@ -29,8 +29,9 @@ cc_status cc_activation_backward(const cc_context *context, cc_activation kind, 
 cc_status cc_eltwise_add(const cc_context *context, cc_dtype dtype, int64_t n, const void *a, const void *b, void *y);
 
 /* Dropout of x (N, C, spatial) in `layout`: y = x / (1 - p) where kept, else 0. Which elements are kept (or with
- * `per_channel` which planes) is a hash of seed, call and the index in channels-first order, so neither threads
- * nor memory order change it. Its backward is the same function of dy. 0 <= p <= 1. */
+ * `per_channel` which planes) is a 32-bit hash of two keys and a number: the keys come from seed, call and the
+ * image, the number is c*spatial + s (or c) modulo 2^32. So neither threads nor memory order nor instruction set
+ * change it. p counts in steps of 2^-32. Its backward is the same function of dy. 0 <= p <= 1. */
 typedef struct cc_dropout {
     int64_t n, c, spatial;
     cc_dtype dtype;

@@ -5,6 +5,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What an element's hash is made with; `factor` scales what is kept. */
+typedef struct cc_dropout_stream {
+    uint32_t key[2];
+    uint32_t threshold; /* an element whose hash is below it is dropped */
+    double factor;
+} cc_dropout_stream;
+
 typedef struct cc_eltwise_kernels {
     /* y = max(x, 0); NaN stays NaN, -0 gives 0. */
     void (*relu_f32)(const float *x, float *y, int64_t n);
@@ -15,6 +22,11 @@ typedef struct cc_eltwise_kernels {
     /* y = a + b */
     void (*add_f32)(const float *a, const float *b, float *y, int64_t n);
     void (*add_f64)(const double *a, const double *b, double *y, int64_t n);
+    /* Dropout of rows whose value (r, j) has the number first + r*row_step + j*step, modulo 2^32. */
+    void (*dropout_f32)(const cc_dropout_stream *stream, const float *x, int64_t rows, int64_t width, uint32_t first,
+                        uint32_t row_step, uint32_t step, float *y);
+    void (*dropout_f64)(const cc_dropout_stream *stream, const double *x, int64_t rows, int64_t width, uint32_t first,
+                        uint32_t row_step, uint32_t step, double *y);
 } cc_eltwise_kernels;
 
 #endif
