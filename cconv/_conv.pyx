@@ -39,6 +39,8 @@ cdef extern from "conv/conv.h" nogil:
     cc_status cc_conv_backward_weight(const cc_context *context, int algo, const cc_conv *conv, const void *x,
                                       const void *dy, void *dw)
     cc_status cc_conv_backward_bias(const cc_context *context, const cc_conv *conv, const void *dy, void *db)
+    cc_status cc_conv_backward_relu(const cc_context *context, const cc_conv *conv, const void *dy, const void *y,
+                                    void *dx, void *db)
 
 cdef extern from "im2col/im2col.h" nogil:
     ctypedef struct cc_patches:
@@ -211,15 +213,6 @@ cdef class Convolution:
         return ((<object>a).shape == self.y_shape and (<object>a).dtype == self.dtype and cnp.PyArray_ISBEHAVED_RO(a)
                 and (lies_last(a) if self.y_channels_last else lies_first(a)))
 
-    def takes_dy(self, dy):
-        """Whether `dy` can be handed over as it is."""
-        cdef cnp.ndarray a
-        if not cnp.PyArray_Check(dy):
-            return False
-        a = dy
-        return ((<object>a).shape == self.y_shape and (<object>a).dtype == self.dtype and cnp.PyArray_ISBEHAVED_RO(a)
-                and (lies_last(a) if self.y_channels_last else lies_first(a)))
-
     def forward(self, x, weight, bias=None, residual=None, bint relu=False):
         """y = conv(x, weight) + bias, then + residual, then relu; a new array."""
         cdef cc_epilogue epilogue
@@ -277,6 +270,20 @@ cdef class Convolution:
             status = cc_conv_backward_bias(context(), &self.conv, dy_data, db_data)
         if status:
             check(status, "conv backward_bias")
+
+    def backward_relu(self, dy, y, db):
+        """dy where y > 0 and else 0, a new array, whose sum over everything but channels is added to db."""
+        cdef void *dy_data = self.data(dy, "dy", self.y_shape, self.y_channels_last)
+        cdef void *y_data = self.data(y, "y", self.y_shape, self.y_channels_last)
+        cdef void *db_data = self.output(db, "db", (self.conv.oc,), False)
+        cdef cc_status status
+        cdef cnp.ndarray dx = new_array(self.y_shape, self.dtype.num, self.y_channels_last)
+        cdef void *dx_data = cnp.PyArray_DATA(dx)
+        with nogil:
+            status = cc_conv_backward_relu(context(), &self.conv, dy_data, y_data, dx_data, db_data)
+        if status:
+            check(status, "conv backward_relu")
+        return dx
 
 
 cdef int fill_patches(cc_patches *patches, tuple shape, cnp.ndarray array, bint channels_last, tuple kernel_size,

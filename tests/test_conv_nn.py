@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+from bits import assert_same_bits
 
 from cconv import functional as F
 from cconv import nn
+from cconv.functional.conv import prepare
 
 Z = np.arange(4.0).reshape(1, 1, 2, 2)
 
@@ -104,3 +106,31 @@ def test_refused():
         nn.Conv2d(3, 6, 3)(np.zeros((1, 3, 8, 8)))
     with pytest.raises(ValueError, match="output_padding"):
         nn.ConvTranspose2d(3, 6, 3, output_padding=1)(np.zeros((1, 3, 4, 4), np.float32))
+
+
+def lying(x, last):
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1) if last else x
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(3, 6, 7, 5), (2, 70, 9, 8), (1, 1, 1, 1), (5, 40, 3), (9, 3, 41, 33)])
+def test_bias_gradient_behind_relu(shape, dtype, last):
+    random = np.random.default_rng(0)
+    channels = shape[1]
+    geometry = prepare(shape, (channels, channels, *[1] * (len(shape) - 2)), dtype=dtype, channels_last=last)
+    dy, y = (lying(random.standard_normal(shape).astype(dtype), last) for _ in range(2))
+    gated = np.where(y > 0, dy, 0)
+    axes = (0, *range(2, len(shape)))
+    for expected, run in ((dy, geometry.backward_bias), (gated, lambda dy, db: geometry.backward_relu(dy, y, db))):
+        db = np.ones(channels, dtype)
+        dx = run(dy, db)
+        np.testing.assert_allclose(db, 1 + expected.sum(axes, np.float64), rtol=1e-5, atol=1e-5)
+        if dx is not None:
+            np.testing.assert_array_equal(dx, gated)
+
+    def gradient():
+        db = np.zeros(channels, dtype)
+        return [geometry.backward_relu(dy, y, db), db]
+
+    assert_same_bits(gradient)

@@ -14,6 +14,7 @@ from cconv.functional._arguments import (
     to_channels_last,
     whole,
 )
+from cconv.functional.activation import relu_backward
 from cconv.functional.conv import ALGORITHM_NAMES, memory_order, prepare
 from cconv.functional.conv_transpose import Transposed, transpose_output_size
 from cconv.nn import init
@@ -131,7 +132,7 @@ class _Forward(_Conv):
         )  # fmt: skip
 
     def forward(self, x, train, relu=False):
-        """As every layer's; with `relu` y is max(y, 0), and `backward` wants the gradient before that."""
+        """As every layer's; with `relu` y is max(y, 0)."""
         x, geometry = self._prepared(x)
         weight, bias = self.weight, self.bias
         y = geometry.forward(x, weight.data, None if bias is None else bias.data, None, relu)
@@ -139,13 +140,17 @@ class _Forward(_Conv):
         def backward(dy, need_dx=True):
             if not geometry.takes_dy(dy):
                 dy = like(dy, "dy", geometry.y_shape, geometry.y_channels_last, geometry.dtype)
+            if relu and bias is not None:
+                dy = geometry.backward_relu(dy, y, bias.grad)
+            elif relu:
+                dy = relu_backward(dy, y)
             dx = None
             if need_dx:
                 # dx may lie as it likes: like dy, for which there are the faster algorithms.
                 back = self._geometry(geometry.x_shape, x, geometry.y_channels_last)
                 dx = back.backward_data(dy, weight.data)
             geometry.backward_weight(x, dy, weight.grad)
-            if bias is not None:
+            if bias is not None and not relu:
                 geometry.backward_bias(dy, bias.grad)
             return dx
 

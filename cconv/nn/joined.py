@@ -15,12 +15,7 @@ class ConvReLU(Layer):
         self.conv = conv
 
     def forward(self, x, train):
-        y, conv_backward = self.conv.forward(x, train, relu=True)
-
-        def backward(dy, need_dx=True):
-            return conv_backward(F.relu_backward(dy, y), need_dx)
-
-        return y, backward
+        return self.conv.forward(x, train, relu=True)
 
     def __call__(self, x):
         return self.conv.infer(x, relu=True)

@@ -93,6 +93,32 @@ static uint32_t hash(uint64_t number, const uint32_t key[2])
         check_done(c);                                                                                 \
     }
 
+#define CHECK_SUMS(T, suffix, tolerance)                                                               \
+    static void column_sums_##suffix(check *c)                                                         \
+    {                                                                                                  \
+        SLOT(c, eltwise.column_sums_##suffix);                                                         \
+        const int64_t rows = c->bench ? 64 : check_integer(c, 0, 70), width = c->bench ? 64 : size_of(c); \
+        const int64_t n = rows * width, bytes = n * (int64_t)sizeof(T);                                \
+        T *dy = check_##suffix(c, n), *y = check_##suffix(c, n), *dx = check_bytes(c, bytes, sizeof(T)); \
+        double *expected = check_f64(c, n), *sum = check_f64(c, width), *plain = check_f64(c, width);  \
+        double *sums = check_copy(c, sum, width * 8, 8), *plains = check_copy(c, plain, width * 8, 8); \
+        for (int64_t i = 0; i < n; i++) {                                                              \
+            expected[i] = y[i] > 0 ? (double)dy[i] : 0;                                                \
+            sums[i % width] += expected[i];                                                            \
+            plains[i % width] += (double)dy[i];                                                        \
+        }                                                                                              \
+        c->kernels->eltwise.column_sums_##suffix(dy, y, rows, width, dx, sum);                         \
+        check_near_##suffix(c, dx, expected, n, 0, 0);                                                 \
+        check_near_f64(c, sum, sums, width, tolerance, 100);                                           \
+        c->kernels->eltwise.column_sums_##suffix(dy, NULL, rows, width, NULL, plain);                  \
+        check_near_f64(c, plain, plains, width, tolerance, 100);                                       \
+        BENCH(c, (double)n * 3 * sizeof(T), "B",                                                       \
+              c->kernels->eltwise.column_sums_##suffix(dy, y, rows, width, dx, sum));                  \
+        check_done(c);                                                                                 \
+    }
+
+CHECK_SUMS(float, f32, 1e-7)
+CHECK_SUMS(double, f64, 1e-15)
 CHECK_ELTWISE(float, f32)
 CHECK_DROPOUT(float, f32)
 CHECK_DROPOUT(double, f64)
@@ -108,4 +134,6 @@ void check_eltwise(check *c)
     add_f64(c);
     dropout_f32(c);
     dropout_f64(c);
+    column_sums_f32(c);
+    column_sums_f64(c);
 }

@@ -54,4 +54,8 @@ cc_status cc_conv_backward_weight(const cc_context *context, int algo, const cc_
 /* db (OC) += the sum of dy over everything but channels, accumulated in double. */
 cc_status cc_conv_backward_bias(const cc_context *context, const cc_conv *conv, const void *dy, void *db);
 
+/* The same of a convolution with ReLU behind it, y its output: dx = dy where y > 0, else 0, and db += its sum. */
+cc_status cc_conv_backward_relu(const cc_context *context, const cc_conv *conv, const void *dy, const void *y,
+                                void *dx, void *db);
+
 #endif

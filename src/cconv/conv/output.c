@@ -14,9 +14,10 @@ typedef struct output_job {
     void *y;
     int64_t count; /* elements of y */
 
-    const void *dy;
-    int64_t rows, chunks;
-    double *sums; /* chunks x OC */
+    const void *dy, *gate; /* gate: NULL, or dy counts where it is positive, and goes to dx */
+    void *dx;
+    int64_t rows, width, chunks; /* channels-last rows of whole positions; else images of OC planes */
+    double *sums;                /* chunks x width */
 } output_job;
 
 #define T float
@@ -54,34 +55,50 @@ void cc_conv_apply_epilogue(const cc_context *context, const cc_conv *conv, cons
 
 /* Sums of at most this many chunks of rows are added in order. */
 #define CHUNKS 16
+/* With few channels several positions make one row of about this many columns. */
+#define ROW 64
 
 cc_status cc_conv_backward_bias(const cc_context *context, const cc_conv *conv, const void *dy, void *db)
+{
+    return cc_conv_backward_relu(context, conv, dy, NULL, NULL, db);
+}
+
+cc_status cc_conv_backward_relu(const cc_context *context, const cc_conv *conv, const void *dy, const void *y,
+                                void *dx, void *db)
 {
     cc_conv c = *conv;
     CC_TRY(cc_conv_resolve(&c));
     if (c.n == 0 || c.oc == 0)
         return CC_OK;
-    if (dy == NULL || db == NULL)
+    if (dy == NULL || db == NULL || (y == NULL) != (dx == NULL))
         return CC_ERR_ARGUMENT;
     const bool last = c.y_layout == CC_CHANNELS_LAST, f32 = c.dtype == CC_F32;
-    output_job job = {.conv = &c, .dy = dy};
-    job.rows = last ? c.n * cc_volume(c.window.output) : c.n;
+    const int64_t positions = c.n * cc_volume(c.window.output);
+    output_job job = {.conv = &c, .eltwise = &context->kernels->eltwise, .dy = dy, .gate = y, .dx = dx};
+    job.count = positions * c.oc;
+    job.width = last ? c.oc * cc_max(1, cc_min(ROW / c.oc, positions)) : c.oc;
+    job.rows = last ? job.count / job.width : c.n;
     job.chunks = cc_min(CHUNKS, last ? cc_ceil_div(job.rows, 64) : job.rows);
-    const int64_t sums = job.chunks * c.oc;
+    const int64_t sums = job.chunks * job.width;
     job.sums = cc_arena_alloc(context->arena, (size_t)sums * sizeof(double));
     if (job.sums == NULL)
         return CC_ERR_MEMORY;
     memset(job.sums, 0, (size_t)sums * sizeof(double));
-    if (last)
+    if (last) {
         cc_parallel_for(context->pool, cc_parts(context->pool, job.chunks, 1), job.chunks,
                         f32 ? sum_rows_f32 : sum_rows_f64, &job);
-    else
+    } else {
+        if (y != NULL) {
+            run(context, &job, f32 ? gate_f32 : gate_f64);
+            job.dy = dx;
+        }
         cc_parallel_for(context->pool, cc_parts(context->pool, sums, 1), sums,
                         f32 ? sum_planes_f32 : sum_planes_f64, &job);
+    }
     for (int64_t o = 0; o < c.oc; o++) {
         double sum = 0.0;
-        for (int64_t chunk = 0; chunk < job.chunks; chunk++)
-            sum += job.sums[chunk * c.oc + o];
+        for (int64_t i = o; i < sums; i += c.oc) /* a row's width is a multiple of OC */
+            sum += job.sums[i];
         if (f32)
             ((float *)db)[o] = (float)(((float *)db)[o] + sum);
         else

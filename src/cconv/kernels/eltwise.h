@@ -27,6 +27,9 @@ typedef struct cc_eltwise_kernels {
                         uint32_t row_step, uint32_t step, float *y);
     void (*dropout_f64)(const cc_dropout_stream *stream, const double *x, int64_t rows, int64_t width, uint32_t first,
                         uint32_t row_step, uint32_t step, double *y);
+    /* sum[j] += SUM over rows of g[r,j], where g is dy, or with y dy where y > 0 and else 0; then dx = g. */
+    void (*column_sums_f32)(const float *dy, const float *y, int64_t rows, int64_t width, float *dx, double *sum);
+    void (*column_sums_f64)(const double *dy, const double *y, int64_t rows, int64_t width, double *dx, double *sum);
 } cc_eltwise_kernels;
 
 #endif
