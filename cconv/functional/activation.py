@@ -50,7 +50,8 @@ def _map_backward(dy, x, kind, alpha=0.0, beta=0.0):
 
 def added(a, b):
     """a + b of one shape, dtype and (where a kernel's order) memory order; numpy's sum otherwise."""
-    if a.dtype == b.dtype and a.dtype in _arguments.FLOATS and _order(a) is None and a.strides == b.strides:
+    same = a.dtype == b.dtype and a.strides == b.strides and a.flags.aligned and b.flags.aligned
+    if same and a.dtype in _arguments.FLOATS and _order(a) is None:
         return _eltwise.add(a, b)
     return a + b
 
