@@ -13,13 +13,22 @@ cdef extern from "eltwise/eltwise.h" nogil:
     ctypedef enum cc_activation:
         CC_RELU
         CC_LEAKY_RELU
+        CC_HARDTANH
+        CC_HARDSIGMOID
+        CC_HARDSWISH
+        CC_THRESHOLD
+        CC_SOFTSIGN
         CC_SIGMOID
+        CC_LOG_SIGMOID
         CC_TANH
         CC_SCALED_TANH
         CC_ELU
+        CC_SELU
+        CC_CELU
         CC_GELU
         CC_GELU_TANH
         CC_SILU
+        CC_MISH
         CC_SOFTPLUS
     cc_status cc_activation_forward(const cc_context *context, cc_activation kind, double alpha, double beta,
                                     cc_dtype dtype, int64_t n, const void *x, void *y)
@@ -40,8 +49,10 @@ cdef extern from "eltwise/eltwise.h" nogil:
     cc_status cc_dropout_apply(const cc_context *context, const cc_dropout *dropout, const void *x, void *y)
 
 
-RELU, LEAKY_RELU, SIGMOID, TANH, SCALED_TANH = CC_RELU, CC_LEAKY_RELU, CC_SIGMOID, CC_TANH, CC_SCALED_TANH
-ELU, GELU, GELU_TANH, SILU, SOFTPLUS = CC_ELU, CC_GELU, CC_GELU_TANH, CC_SILU, CC_SOFTPLUS
+RELU, LEAKY_RELU, HARDTANH, HARDSIGMOID, HARDSWISH = CC_RELU, CC_LEAKY_RELU, CC_HARDTANH, CC_HARDSIGMOID, CC_HARDSWISH
+THRESHOLD, SOFTSIGN, SIGMOID, LOG_SIGMOID, TANH = CC_THRESHOLD, CC_SOFTSIGN, CC_SIGMOID, CC_LOG_SIGMOID, CC_TANH
+SCALED_TANH, ELU, SELU, CELU, GELU, GELU_TANH = CC_SCALED_TANH, CC_ELU, CC_SELU, CC_CELU, CC_GELU, CC_GELU_TANH
+SILU, MISH, SOFTPLUS = CC_SILU, CC_MISH, CC_SOFTPLUS
 
 
 # An uninitialised array like x, which is C-contiguous or else channels-last.

@@ -102,11 +102,13 @@ CASES = {
     "Dropout": [(lambda: nn.Dropout(0.4), (3, 4, 5))],
     "Dropout2d": [(lambda: nn.Dropout2d(0.4), (3, 4, 5, 2))],
     "Softmax": [(lambda: nn.Softmax(1), (3, 5))],
+    "PReLU": [(lambda: nn.PReLU(3), (2, 3, 4, 5)), (lambda: nn.PReLU(), (2, 3))],
+    "Threshold": [(lambda: nn.Threshold(0.1, 2.0), (2, 3, 4, 5))],
     "LogSoftmax": [(lambda: nn.LogSoftmax(1), (3, 5))],
 }
 ACTIVATIONS = (
     "ReLU", "Sigmoid", "Tanh", "LeakyReLU", "ELU", "SELU", "GELU", "SiLU", "Softplus", "Identity", "ReLU6",
-    "Hardtanh", "Hardsigmoid", "Hardswish", "Mish", "Softsign",
+    "Hardtanh", "Hardsigmoid", "Hardswish", "Mish", "Softsign", "CELU", "LogSigmoid",
 )  # fmt: skip
 CASES |= {name: [(lambda name=name: getattr(nn, name)(), (2, 3, 4, 5))] for name in ACTIVATIONS}
 

@@ -192,7 +192,7 @@ def test_errors():
         (lambda: F.cross_entropy(x, np.zeros(3, int), label_smoothing=2), ValueError, "label_smoothing"),
         (lambda: F.cross_entropy(x[0], np.zeros((), int)), ValueError, "logits"),
         (lambda: F.cross_entropy(x.astype(int), np.zeros(3, int)), TypeError, "logits"),
-        (lambda: F.softmax(x, 2), ValueError, "axis"),
+        (lambda: F.softmax(x, 2), ValueError, "dim"),
         (lambda: F.mse_loss(x, x[:1]), ValueError, "target"),
     ]:
         with pytest.raises(error, match=message):

@@ -3,6 +3,8 @@
 Everything is checked here before anything is allocated or written; the C core checks again.
 """
 
+import math
+import numbers
 import operator
 
 import numpy as np
@@ -24,6 +26,35 @@ def whole(value, name, minimum=None):
     if abs(number) > _LIMIT:
         raise ValueError(f"{name} is too large: {number}")
     return number
+
+
+def real(value, name):
+    """`value` as a finite float; TypeError for what is no real number (bool included)."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return number
+
+
+def flag(value, name):
+    """`value` as a bool; TypeError for anything else."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def one_of(value, names, name):
+    """`value`, which must be one of the strings `names`."""
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"{name} must be {', '.join(map(repr, names[:-1]))} or {names[-1]!r}, got {value!r}")
+    return value
 
 
 def spatial(value, rank, name, minimum=1):

@@ -5,18 +5,17 @@ order. `<name>_backward(dy, x)` is dy times the derivative at x. Other dtypes ra
 shape ValueError.
 """
 
-import math
-
 import numpy as np
 
 from cconv import _eltwise
 from cconv.functional import _arguments
+from cconv.functional._arguments import real
 
-__all__ = [
-    "relu", "relu_backward", "leaky_relu", "leaky_relu_backward", "sigmoid", "sigmoid_backward", "tanh",
-    "tanh_backward", "scaled_tanh", "scaled_tanh_backward", "elu", "elu_backward", "gelu", "gelu_backward", "silu",
-    "silu_backward", "softplus", "softplus_backward",
-]  # fmt: skip
+_NAMES = (
+    "relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish", "sigmoid", "logsigmoid",
+    "hardsigmoid", "hardswish", "tanh", "scaled_tanh", "hardtanh", "softplus", "softsign", "threshold",
+)  # fmt: skip
+__all__ = [name + suffix for name in _NAMES for suffix in ("", "_backward")]
 
 
 def _order(x):
@@ -56,77 +55,117 @@ def added(a, b):
     return a + b
 
 
-def _real(value, name):
-    value = float(value)
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}")
-    return value
+def _without_arguments(name, kind, formula, alpha=0.0, beta=0.0):
+    """The function called `name` and its gradient, for an activation that takes x alone."""
+
+    def function(x):
+        return _map(x, kind, alpha, beta)
+
+    def backward(dy, x):
+        return _map_backward(dy, x, kind, alpha, beta)
+
+    function.__name__ = function.__qualname__ = name
+    backward.__name__ = backward.__qualname__ = f"{name}_backward"
+    function.__doc__, backward.__doc__ = formula, f"Gradient of `{name}`: dy times its derivative at x."
+    return function, backward
 
 
-def relu(x):
-    """max(x, 0)."""
-    return _map(x, _eltwise.RELU)
-
-
-def relu_backward(dy, x):
-    """dy where x > 0, else 0; `x` may be the input or the output of `relu`."""
-    return _map_backward(dy, x, _eltwise.RELU)
+relu, relu_backward = _without_arguments("relu", _eltwise.RELU, "max(x, 0).")
+relu_backward.__doc__ = "dy where x > 0, else 0; `x` may be the input or the output of `relu`."
+relu6, relu6_backward = _without_arguments("relu6", _eltwise.HARDTANH, "min(max(x, 0), 6).", 0.0, 6.0)
+sigmoid, sigmoid_backward = _without_arguments("sigmoid", _eltwise.SIGMOID, "1 / (1 + exp(-x)).")
+logsigmoid, logsigmoid_backward = _without_arguments("logsigmoid", _eltwise.LOG_SIGMOID, "log(1 / (1 + exp(-x))).")
+tanh, tanh_backward = _without_arguments("tanh", _eltwise.TANH, "Hyperbolic tangent.")
+scaled_tanh, scaled_tanh_backward = _without_arguments(
+    "scaled_tanh", _eltwise.SCALED_TANH,
+    "1.7159 tanh(2x/3), the squashing function of LeNet-5 (LeCun et al. 1998, appendix A).",
+)  # fmt: skip
+selu, selu_backward = _without_arguments(
+    "selu", _eltwise.SELU, "1.0507 times `elu` with alpha 1.67326, the fixed point of Klambauer et al. 2017."
+)
+silu, silu_backward = _without_arguments("silu", _eltwise.SILU, "x * sigmoid(x).")
+mish, mish_backward = _without_arguments("mish", _eltwise.MISH, "x * tanh(log(1 + exp(x))) (Misra 2019).")
+softsign, softsign_backward = _without_arguments("softsign", _eltwise.SOFTSIGN, "x / (1 + |x|).")
+hardswish, hardswish_backward = _without_arguments(
+    "hardswish", _eltwise.HARDSWISH, "x * min(max(x + 3, 0), 6) / 6 (Howard et al. 2019)."
+)
 
 
 def leaky_relu(x, negative_slope=0.01):
     """x where x > 0, else negative_slope * x (Maas et al. 2013)."""
-    return _map(x, _eltwise.LEAKY_RELU, _real(negative_slope, "negative_slope"))
+    return _map(x, _eltwise.LEAKY_RELU, real(negative_slope, "negative_slope"))
 
 
 def leaky_relu_backward(dy, x, negative_slope=0.01):
     """Gradient of `leaky_relu`."""
-    return _map_backward(dy, x, _eltwise.LEAKY_RELU, _real(negative_slope, "negative_slope"))
+    return _map_backward(dy, x, _eltwise.LEAKY_RELU, real(negative_slope, "negative_slope"))
 
 
-def sigmoid(x):
-    """1 / (1 + exp(-x))."""
-    return _map(x, _eltwise.SIGMOID)
+def _slopes(x, weight):
+    """PReLU's weight, shaped to combine with x."""
+    channels = x.shape[1] if x.ndim > 1 else 1
+    weight = _arguments.floats(weight, "weight", dtype=x.dtype)
+    if weight.shape not in ((), (1,), (channels,)):
+        raise ValueError(f"weight must have shape (1,) or {(channels,)} for x of shape {x.shape}, got {weight.shape}")
+    return weight.reshape(() if weight.size == 1 else (-1, *(1,) * (x.ndim - 2)))
 
 
-def sigmoid_backward(dy, x):
-    """Gradient of `sigmoid`."""
-    return _map_backward(dy, x, _eltwise.SIGMOID)
+def prelu(x, weight):
+    """x where x > 0, else weight * x (He et al. 2015, "Delving deep into rectifiers").
+
+    Parameters
+    ----------
+    x : ndarray (N, C, ...) or of one axis or none, float32 or float64
+    weight : ndarray (1,) or (C,), dtype of `x`
+    """
+    x = _arguments.floats(x, "x")
+    return np.where(x > 0, x, _slopes(x, weight) * x)
 
 
-def tanh(x):
-    """Hyperbolic tangent."""
-    return _map(x, _eltwise.TANH)
-
-
-def tanh_backward(dy, x):
-    """Gradient of `tanh`."""
-    return _map_backward(dy, x, _eltwise.TANH)
-
-
-def scaled_tanh(x):
-    """1.7159 tanh(2x/3), the squashing function of LeNet-5 (LeCun et al. 1998, appendix A)."""
-    return _map(x, _eltwise.SCALED_TANH)
-
-
-def scaled_tanh_backward(dy, x):
-    """Gradient of `scaled_tanh`."""
-    return _map_backward(dy, x, _eltwise.SCALED_TANH)
+def prelu_backward(dy, x, weight):
+    """Gradients of `prelu`: (dx, dweight), dweight summed in double."""
+    x = _arguments.floats(x, "x")
+    dy = _arguments.floats(dy, "dy", dtype=x.dtype)
+    if dy.shape != x.shape:
+        raise ValueError(f"dy must have shape {x.shape}, got {dy.shape}")
+    slopes = _slopes(x, weight)
+    positive = x > 0
+    below = np.where(positive, 0, dy * x)
+    over = None if slopes.size == 1 else tuple(axis for axis in range(x.ndim) if axis != 1)
+    dweight = below.sum(over, dtype=np.float64).reshape(np.shape(weight)).astype(x.dtype)
+    return np.where(positive, dy, slopes * dy), dweight
 
 
 def elu(x, alpha=1.0):
     """x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2015)."""
-    return _map(x, _eltwise.ELU, _real(alpha, "alpha"))
+    return _map(x, _eltwise.ELU, real(alpha, "alpha"))
 
 
 def elu_backward(dy, x, alpha=1.0):
     """Gradient of `elu`."""
-    return _map_backward(dy, x, _eltwise.ELU, _real(alpha, "alpha"))
+    return _map_backward(dy, x, _eltwise.ELU, real(alpha, "alpha"))
+
+
+def _not_zero(value, name):
+    number = real(value, name)
+    if number == 0:
+        raise ValueError(f"{name} must not be 0")
+    return number
+
+
+def celu(x, alpha=1.0):
+    """x where x > 0, else alpha (exp(x / alpha) - 1) (Barron 2017)."""
+    return _map(x, _eltwise.CELU, _not_zero(alpha, "alpha"))
+
+
+def celu_backward(dy, x, alpha=1.0):
+    """Gradient of `celu`."""
+    return _map_backward(dy, x, _eltwise.CELU, _not_zero(alpha, "alpha"))
 
 
 def _gelu_kind(approximate):
-    if approximate not in ("none", "tanh"):
-        raise ValueError(f"approximate must be 'none' or 'tanh', got {approximate!r}")
-    return _eltwise.GELU if approximate == "none" else _eltwise.GELU_TANH
+    exact = _arguments.one_of(approximate, ("none", "tanh"), "approximate") == "none"
+    return _eltwise.GELU if exact else _eltwise.GELU_TANH
 
 
 def gelu(x, approximate="none"):
@@ -139,21 +178,8 @@ def gelu_backward(dy, x, approximate="none"):
     return _map_backward(dy, x, _gelu_kind(approximate))
 
 
-def silu(x):
-    """x * sigmoid(x)."""
-    return _map(x, _eltwise.SILU)
-
-
-def silu_backward(dy, x):
-    """Gradient of `silu`."""
-    return _map_backward(dy, x, _eltwise.SILU)
-
-
 def _softplus_arguments(beta, threshold):
-    beta = _real(beta, "beta")
-    if beta == 0:
-        raise ValueError("beta must not be 0")
-    return beta, _real(threshold, "threshold")
+    return _not_zero(beta, "beta"), real(threshold, "threshold")
 
 
 def softplus(x, beta=1.0, threshold=20.0):
@@ -164,3 +190,40 @@ def softplus(x, beta=1.0, threshold=20.0):
 def softplus_backward(dy, x, beta=1.0, threshold=20.0):
     """Gradient of `softplus`."""
     return _map_backward(dy, x, _eltwise.SOFTPLUS, *_softplus_arguments(beta, threshold))
+
+
+def _range(min_val, max_val):
+    low, high = real(min_val, "min_val"), real(max_val, "max_val")
+    if low > high:
+        raise ValueError(f"min_val must not be above max_val, got {min_val} and {max_val}")
+    return low, high
+
+
+def hardtanh(x, min_val=-1.0, max_val=1.0):
+    """min(max(x, min_val), max_val)."""
+    return _map(x, _eltwise.HARDTANH, *_range(min_val, max_val))
+
+
+def hardtanh_backward(dy, x, min_val=-1.0, max_val=1.0):
+    """Gradient of `hardtanh`: dy where min_val < x < max_val, else 0."""
+    return _map_backward(dy, x, _eltwise.HARDTANH, *_range(min_val, max_val))
+
+
+def hardsigmoid(x, alpha=1 / 6, beta=0.5):
+    """min(max(alpha x + beta, 0), 1); torch has these defaults, ONNX 0.2 and 0.5."""
+    return _map(x, _eltwise.HARDSIGMOID, real(alpha, "alpha"), real(beta, "beta"))
+
+
+def hardsigmoid_backward(dy, x, alpha=1 / 6, beta=0.5):
+    """Gradient of `hardsigmoid`."""
+    return _map_backward(dy, x, _eltwise.HARDSIGMOID, real(alpha, "alpha"), real(beta, "beta"))
+
+
+def threshold(x, threshold, value):
+    """x where x > threshold, else value."""
+    return _map(x, _eltwise.THRESHOLD, real(threshold, "threshold"), real(value, "value"))
+
+
+def threshold_backward(dy, x, threshold):
+    """Gradient of `threshold`: dy where x > threshold, else 0."""
+    return _map_backward(dy, x, _eltwise.THRESHOLD, real(threshold, "threshold"))

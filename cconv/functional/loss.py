@@ -13,25 +13,25 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _axis(x, axis):
-    axis = _arguments.whole(axis, "axis")
-    if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"axis {axis} is out of range for shape {x.shape}")
-    return axis % x.ndim
+def _axis(x, dim):
+    dim = _arguments.whole(dim, "dim")
+    if not -x.ndim <= dim < x.ndim:
+        raise ValueError(f"dim {dim} is out of range for shape {x.shape}")
+    return dim % x.ndim
 
 
-def _softmax(x, axis, log):
+def _softmax(x, dim, log):
     x = _arguments.floats(x, "x")
-    axis = _axis(x, axis)
+    axis = _axis(x, dim)
     if _arguments.is_channels_last(x):
         there = _loss.softmax(np.moveaxis(x, 1, -1), x.ndim - 1 if axis == 1 else axis - (axis > 1), log)
         return np.moveaxis(there, -1, 1)
     return _loss.softmax(np.ascontiguousarray(x), axis, log)
 
 
-def _softmax_backward(dy, y, axis, log):
+def _softmax_backward(dy, y, dim, log):
     y = _arguments.floats(y, "y")
-    axis = _axis(y, axis)
+    axis = _axis(y, dim)
     channels_last = _arguments.is_channels_last(y)
     dy = _arguments.like(dy, "dy", y.shape, channels_last, y.dtype)
     if channels_last:
@@ -40,13 +40,13 @@ def _softmax_backward(dy, y, axis, log):
     return _loss.softmax_backward(dy, np.ascontiguousarray(y), axis, log)
 
 
-def softmax(x, axis=1):
-    """exp(x) / sum(exp(x)) over `axis`.
+def softmax(x, dim=1):
+    """exp(x) / sum(exp(x)) over axis `dim`.
 
     Parameters
     ----------
     x : ndarray, float32 or float64
-    axis : int
+    dim : int, negative ones count from the end
 
     Returns
     -------
@@ -59,22 +59,22 @@ def softmax(x, axis=1):
     TypeError
         For other dtypes.
     """
-    return _softmax(x, axis, False)
+    return _softmax(x, dim, False)
 
 
-def log_softmax(x, axis=1):
-    """x - log(sum(exp(x))) over `axis`; arguments and errors as `softmax`."""
-    return _softmax(x, axis, True)
+def log_softmax(x, dim=1):
+    """x - log(sum(exp(x))) over axis `dim`; arguments and errors as `softmax`."""
+    return _softmax(x, dim, True)
 
 
-def softmax_backward(dy, y, axis=1):
+def softmax_backward(dy, y, dim=1):
     """Gradient of `softmax` from its output `y`: y * (dy - sum(y * dy))."""
-    return _softmax_backward(dy, y, axis, False)
+    return _softmax_backward(dy, y, dim, False)
 
 
-def log_softmax_backward(dy, y, axis=1):
+def log_softmax_backward(dy, y, dim=1):
     """Gradient of `log_softmax` from its output `y`: dy - exp(y) * sum(dy)."""
-    return _softmax_backward(dy, y, axis, True)
+    return _softmax_backward(dy, y, dim, True)
 
 
 def _classes(target, shape, name="target"):

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from cconv._pool import Pooling
-from cconv.functional._arguments import activation, like, paddings, spatial, whole
+from cconv.functional._arguments import activation, flag, like, paddings, spatial, whole
 
 __all__ = [
     f"{name}{rank}d{suffix}"
@@ -44,12 +44,6 @@ def adaptive_size(rank, input_size, output_size):
         sizes = tuple(output_size) * (rank if len(output_size) == 1 else 1)
         return tuple(n if s is None else whole(s, "output_size", 1) for s, n in zip(sizes, input_size, strict=True))
     return spatial(output_size, rank, "output_size")
-
-
-def flag(value, name):
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
 
 
 def divisor(value):

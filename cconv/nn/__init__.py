@@ -3,18 +3,29 @@
 # ruff: noqa: F401
 from cconv.nn import init
 from cconv.nn.activation import (
+    CELU,
     ELU,
     GELU,
+    SELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
     Identity,
     LeakyReLU,
+    LogSigmoid,
     LogSoftmax,
+    Mish,
+    PReLU,
     ReLU,
+    ReLU6,
     ScaledTanh,
     Sigmoid,
     SiLU,
     Softmax,
     Softplus,
+    Softsign,
     Tanh,
+    Threshold,
 )
 from cconv.nn.auxiliary import Auxiliary
 from cconv.nn.base import Buffer, Layer, Parameter, gather

@@ -1,7 +1,10 @@
 """Activations as layers; each works in the memory order of its input."""
 
+import numpy as np
+
 from cconv import functional as F
-from cconv.nn.base import Layer
+from cconv.functional._arguments import one_of, real, whole
+from cconv.nn.base import Layer, Parameter
 
 
 class Identity(Layer):
@@ -41,34 +44,71 @@ class _Activation(Layer):
         return ", ".join(f"{name}={value!r}" for name, value in self.options().items())
 
 
+def _without_arguments(name, function):
+    attributes = {
+        "_function": staticmethod(getattr(F, function)),
+        "_derivative": staticmethod(getattr(F, f"{function}_backward")),
+        "__doc__": getattr(F, function).__doc__,
+        "__module__": __name__,
+    }
+    return type(name, (_Activation,), attributes)
+
+
+ReLU6 = _without_arguments("ReLU6", "relu6")
+Sigmoid = _without_arguments("Sigmoid", "sigmoid")
+LogSigmoid = _without_arguments("LogSigmoid", "logsigmoid")
+Tanh = _without_arguments("Tanh", "tanh")
+ScaledTanh = _without_arguments("ScaledTanh", "scaled_tanh")
+SELU = _without_arguments("SELU", "selu")
+SiLU = _without_arguments("SiLU", "silu")
+Mish = _without_arguments("Mish", "mish")
+Softsign = _without_arguments("Softsign", "softsign")
+Hardsigmoid = _without_arguments("Hardsigmoid", "hardsigmoid")
+Hardswish = _without_arguments("Hardswish", "hardswish")
+
+
 class LeakyReLU(_Activation):
     """x where x > 0, else negative_slope * x."""
 
     _function, _derivative = staticmethod(F.leaky_relu), staticmethod(F.leaky_relu_backward)
 
     def __init__(self, negative_slope=0.01):
-        self.negative_slope = negative_slope
+        self.negative_slope = real(negative_slope, "negative_slope")
 
     def options(self):
         return {"negative_slope": self.negative_slope}
 
 
-class Sigmoid(_Activation):
-    """1 / (1 + exp(-x))."""
+class PReLU(Layer):
+    """x where x > 0, else weight * x with a learned slope (He et al. 2015).
 
-    _function, _derivative = staticmethod(F.sigmoid), staticmethod(F.sigmoid_backward)
+    Parameters
+    ----------
+    num_parameters : int, 1 or the number of channels (axis 1)
+    init : float, first value of the slopes
+    dtype : float32 or float64
 
+    Attributes
+    ----------
+    weight : Parameter (num_parameters,)
+    """
 
-class Tanh(_Activation):
-    """Hyperbolic tangent."""
+    def __init__(self, num_parameters=1, init=0.25, *, dtype=np.float32):
+        self.num_parameters = whole(num_parameters, "num_parameters", 1)
+        self.weight = Parameter(np.full(self.num_parameters, real(init, "init"), dtype))
 
-    _function, _derivative = staticmethod(F.tanh), staticmethod(F.tanh_backward)
+    def forward(self, x, train):
+        weight = self.weight
 
+        def backward(dy, need_dx=True):
+            dx, dweight = F.prelu_backward(dy, x, weight.data)
+            weight.grad += dweight
+            return dx if need_dx else None
 
-class ScaledTanh(_Activation):
-    """1.7159 tanh(2x/3) of LeNet-5 (LeCun et al. 1998, appendix A): f(+-1) is about +-1."""
+        return F.prelu(x, weight.data), backward
 
-    _function, _derivative = staticmethod(F.scaled_tanh), staticmethod(F.scaled_tanh_backward)
+    def extra_repr(self):
+        return f"num_parameters={self.num_parameters}"
 
 
 class ELU(_Activation):
@@ -77,10 +117,16 @@ class ELU(_Activation):
     _function, _derivative = staticmethod(F.elu), staticmethod(F.elu_backward)
 
     def __init__(self, alpha=1.0):
-        self.alpha = alpha
+        self.alpha = real(alpha, "alpha")
 
     def options(self):
         return {"alpha": self.alpha}
+
+
+class CELU(ELU):
+    """x where x > 0, else alpha (exp(x / alpha) - 1)."""
+
+    _function, _derivative = staticmethod(F.celu), staticmethod(F.celu_backward)
 
 
 class GELU(_Activation):
@@ -89,16 +135,10 @@ class GELU(_Activation):
     _function, _derivative = staticmethod(F.gelu), staticmethod(F.gelu_backward)
 
     def __init__(self, approximate="none"):
-        self.approximate = approximate
+        self.approximate = one_of(approximate, ("none", "tanh"), "approximate")
 
     def options(self):
         return {"approximate": self.approximate}
-
-
-class SiLU(_Activation):
-    """x * sigmoid(x)."""
-
-    _function, _derivative = staticmethod(F.silu), staticmethod(F.silu_backward)
 
 
 class Softplus(_Activation):
@@ -107,23 +147,53 @@ class Softplus(_Activation):
     _function, _derivative = staticmethod(F.softplus), staticmethod(F.softplus_backward)
 
     def __init__(self, beta=1.0, threshold=20.0):
-        self.beta, self.threshold = beta, threshold
+        self.beta, self.threshold = real(beta, "beta"), real(threshold, "threshold")
 
     def options(self):
         return {"beta": self.beta, "threshold": self.threshold}
 
 
+class Hardtanh(_Activation):
+    """min(max(x, min_val), max_val)."""
+
+    _function, _derivative = staticmethod(F.hardtanh), staticmethod(F.hardtanh_backward)
+
+    def __init__(self, min_val=-1.0, max_val=1.0):
+        self.min_val, self.max_val = real(min_val, "min_val"), real(max_val, "max_val")
+
+    def options(self):
+        return {"min_val": self.min_val, "max_val": self.max_val}
+
+
+class Threshold(Layer):
+    """x where x > threshold, else value."""
+
+    def __init__(self, threshold, value):
+        self.threshold, self.value = real(threshold, "threshold"), real(value, "value")
+
+    def forward(self, x, train):
+        def backward(dy, need_dx=True):
+            return F.threshold_backward(dy, x, self.threshold) if need_dx else None
+
+        return F.threshold(x, self.threshold, self.value), backward
+
+    def extra_repr(self):
+        return f"threshold={self.threshold}, value={self.value}"
+
+
 class Softmax(Layer):
     """exp(x) / sum(exp(x)) over axis `dim`."""
 
+    _function, _derivative = staticmethod(F.softmax), staticmethod(F.softmax_backward)
+
     def __init__(self, dim=1):
-        self.dim = dim
+        self.dim = whole(dim, "dim")
 
     def forward(self, x, train):
-        y = F.softmax(x, self.dim)
+        y = self._function(x, self.dim)
 
         def backward(dy, need_dx=True):
-            return F.softmax_backward(dy, y, self.dim) if need_dx else None
+            return self._derivative(dy, y, self.dim) if need_dx else None
 
         return y, backward
 
@@ -131,19 +201,7 @@ class Softmax(Layer):
         return f"dim={self.dim}"
 
 
-class LogSoftmax(Layer):
+class LogSoftmax(Softmax):
     """x - log(sum(exp(x))) over axis `dim`."""
 
-    def __init__(self, dim=1):
-        self.dim = dim
-
-    def forward(self, x, train):
-        y = F.log_softmax(x, self.dim)
-
-        def backward(dy, need_dx=True):
-            return F.log_softmax_backward(dy, y, self.dim) if need_dx else None
-
-        return y, backward
-
-    def extra_repr(self):
-        return f"dim={self.dim}"
+    _function, _derivative = staticmethod(F.log_softmax), staticmethod(F.log_softmax_backward)

@@ -4,19 +4,8 @@
 
 #define BLOCK 4096
 #define GELU_SCALE 0.79788456080286535588 /* sqrt(2 / pi) */
-
-/* Both branches keep the exponent negative, so nothing overflows. */
-static float f32_sigmoid(float x)
-{
-    const float e = expf(-fabsf(x)), s = 1 / (1 + e);
-    return x >= 0 ? s : e * s;
-}
-
-static double f64_sigmoid(double x)
-{
-    const double e = exp(-fabs(x)), s = 1 / (1 + e);
-    return x >= 0 ? s : e * s;
-}
+#define SELU_ALPHA 1.6732632423543772848
+#define SELU_SCALE 1.0507009873554804934
 
 #define T float
 #define M(name) name##f
@@ -99,7 +88,7 @@ static cc_status map(const cc_context *context, map_job *job)
         return CC_ERR_ARGUMENT;
     job->kernels = &context->kernels->eltwise;
     const int64_t blocks = job->n / BLOCK + (job->n % BLOCK != 0);
-    const int64_t grain = job->operation == ADD || job->kind <= CC_LEAKY_RELU ? 4 : 1;
+    const int64_t grain = job->operation == ADD || job->kind < CC_SIGMOID ? 4 : 1;
     cc_parallel_for(context->pool, cc_parts(context->pool, blocks, grain), blocks, map_blocks, job);
     return CC_OK;
 }
