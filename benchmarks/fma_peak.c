@@ -14,7 +14,10 @@ typedef float vector __attribute__((vector_size(WIDTH)));
 /* GFLOP/s of `rounds` rounds, two operations a multiply-add. `sink` keeps the result alive. */
 double fma_peak(long rounds, float *sink)
 {
-    vector a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0}, a4 = {0}, a5 = {0}, a6 = {0}, a7 = {0}, a8 = {0}, a9 = {0};
+    /* Each starts at a value of its own, or the compiler sees that they are all one chain. */
+    const vector zero = {0};
+    vector a0 = zero + sink[2], a1 = a0 + 1, a2 = a0 + 2, a3 = a0 + 3, a4 = a0 + 4, a5 = a0 + 5, a6 = a0 + 6,
+           a7 = a0 + 7, a8 = a0 + 8, a9 = a0 + 9;
     vector x, y;
     for (unsigned i = 0; i < WIDTH / sizeof(float); i++) {
         x[i] = sink[0];
