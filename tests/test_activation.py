@@ -136,9 +136,9 @@ def test_against_torch():
         there = {key: torch.tensor(v) if isinstance(v, np.ndarray) else v for key, v in options.items()}
         expected = getattr(torch.nn.functional, name)(leaf, **there)
         expected.sum().backward()
-        np.testing.assert_allclose(
-            getattr(F, name)(x, **options), expected.detach(), rtol=1e-12, atol=1e-15, err_msg=name
-        )
+        known = np.isfinite(x) | ~np.isnan(expected.detach().numpy())  # torch's softsign of inf is NaN
+        y = getattr(F, name)(x, **options)
+        np.testing.assert_allclose(y[known], expected.detach()[known], rtol=1e-12, atol=1e-15, err_msg=name)
         options.pop("value", None)
         dx = getattr(F, f"{name}_backward")(np.ones_like(x), x, **options)
         dx, there = dx[0] if name == "prelu" else dx, leaf.grad.numpy()
