@@ -111,7 +111,7 @@ def test_mnist_from_the_environment_and_the_cache(tmp_path, monkeypatch, nowhere
     monkeypatch.setenv("CCONV_DATA", str(tmp_path / "data"))
     assert len(mnist()[0][0]) == 5
     monkeypatch.delenv("CCONV_DATA")
-    from cconv.data.mnist import cache_folder
+    from cconv.data.sources import cache_folder
 
     write_mnist(cache_folder() / "mnist", count=4)
     write_mnist(cache_folder() / "fashion_mnist", count=3)

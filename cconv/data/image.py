@@ -86,11 +86,11 @@ def prepare(image, size, invert=None, frame=5 / 7):
 
 def resize(image, size):
     """Scale (H, W) to `size`: linear interpolation, widened to an average where the image shrinks."""
-    height, width = (_weights(n, m) for n, m in zip(image.shape, size, strict=True))
+    height, width = (resize_matrix(n, m) for n, m in zip(image.shape, size, strict=True))
     return (height @ image @ width.T).astype(np.float32)
 
 
-def _weights(before, after):
+def resize_matrix(before, after):
     """Matrix (after, before) whose rows are triangles around the source of each new pixel, of sum 1."""
     scale = before / after
     reach = max(scale, 1.0)

@@ -23,8 +23,9 @@ class DataLoader:
     rng : int, numpy.random.Generator or None
         Seed of the order; a Generator gives one number to it, None takes one from the system.
     augment : callable, optional
-        `augment(x_batch, bits) -> x_batch` changes each batch, such as `RandomShift`; `bits` is a
-        numpy.random.PCG64 that the seed, the epoch and the position decide.
+        `augment(x_batch, bits) -> x_batch` changes each batch, such as `RandomCrop`; `bits` is a
+        numpy.random.PCG64 that the seed, the epoch and the position decide. With an attribute `mixes_labels`
+        that is true it is called `augment(x_batch, y_batch, bits) -> (x_batch, y_batch)`, such as `Mixup`.
     reuse : bool
         Every batch overwrites the previous one's memory: fastest, for those who use one batch at a time.
 
@@ -72,10 +73,15 @@ class DataLoader:
             part = slice(self.position, min(self.position + self.batch_size, len(self.x)))
             indices = None if order is None else order[part]
             x_batch = self._batch(self.x, part, indices, x_store)
+            y_batch = self._batch(self.y, part, indices, y_store)
             if self.augment is not None:
-                x_batch = self.augment(x_batch, _bits(self.seed, self.epoch, 1 + part.start))
+                bits = _bits(self.seed, self.epoch, 1 + part.start)
+                if getattr(self.augment, "mixes_labels", False):
+                    x_batch, y_batch = self.augment(x_batch, y_batch, bits)
+                else:
+                    x_batch = self.augment(x_batch, bits)
             self.position = part.stop
-            yield x_batch, self._batch(self.y, part, indices, y_store)
+            yield x_batch, y_batch
         self.epoch += 1
         self.position = 0
 

@@ -1,12 +1,9 @@
 """MNIST and Fashion-MNIST: found on disk, or downloaded once with pinned digests."""
 
-import os
-import sys
-from pathlib import Path
-
 import numpy as np
 
 from cconv.data.idx import read_idx
+from cconv.data.sources import fetch, folders
 
 # Parts in the order (x_train, y_train, x_test, y_test); every mirror holds `<part>.gz`.
 _PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -89,17 +86,6 @@ def fashion_mnist(root=None, raw=False):
     return _load("fashion_mnist", root, raw)
 
 
-def cache_folder():
-    """Where downloads are kept: the platform's cache folder for cconv."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "cconv"
-
-
 def _load(name, root, raw):
     paths = [_find(name, part, root) or _download(name, part) for part in _PARTS]
     x_train, y_train = _pair(paths[0], paths[1], raw)
@@ -107,45 +93,23 @@ def _load(name, root, raw):
     return (x_train, y_train), (x_test, y_test)
 
 
-def _folders(name, root):
-    if root is not None:
-        return [Path(root), Path(root) / name]
-    folders = [cache_folder() / name]
-    if os.environ.get("CCONV_DATA"):
-        given = Path(os.environ["CCONV_DATA"])
-        folders = [*([given] if name == "mnist" else []), given / name, *folders]
-    return folders
-
-
 def _find(name, part, root):
-    folders = _folders(name, root)
-    for folder in folders:
+    # The files of both sets bear the same names: only MNIST's may lie in the folder itself.
+    places = folders(name, root, itself=name == "mnist" or root is not None)
+    for folder in places:
         for path in (folder / f"{part}.gz", folder / part):
             if path.is_file():
                 return path
     if root is not None:
-        raise FileNotFoundError(f"{part}[.gz] is neither in {folders[0]} nor in {folders[1]}")
+        raise FileNotFoundError(f"{part}[.gz] is neither in {places[0]} nor in {places[1]}")
     return None
 
 
 def _download(name, part):
-    try:
-        import pooch
-    except ImportError:
-        raise ImportError(
-            f"{name} is not on this machine. To download it: pip install cconv[data]. To use your own copy, set "
-            f"CCONV_DATA to a folder with {part}.gz and the three other files in its subfolder {name}."
-        ) from None
     source = _SOURCES[name]
-    digest = source["sha256"][_PARTS.index(part)]
-    failures = []
-    for mirror in source["mirrors"]:
-        try:
-            # pooch checks the digest before the file gets its name.
-            return Path(pooch.retrieve(mirror + part + ".gz", f"sha256:{digest}", f"{part}.gz", cache_folder() / name))
-        except (OSError, ValueError) as error:
-            failures.append(f"{mirror}: {error}")
-    raise OSError(f"{name}: no mirror could deliver {part}.gz; " + "; ".join(failures))
+    urls = [f"{mirror}{part}.gz" for mirror in source["mirrors"]]
+    wanted = f"{part}.gz and the three other files"
+    return fetch(name, urls, source["sha256"][_PARTS.index(part)], wanted)
 
 
 def _pair(images_path, labels_path, raw):

@@ -38,6 +38,7 @@ from cconv.nn.linear import Linear
 from cconv.nn.local_norm import LocalResponseNorm
 from cconv.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from cconv.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from cconv.nn.normalize import Normalize
 from cconv.nn.pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,

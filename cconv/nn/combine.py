@@ -131,11 +131,20 @@ class Sequential(Container):
         def backward(dy, need_dx=True):
             if len(passes) != depth:
                 raise RuntimeError("backward was called before; it releases what it has used")
-            while len(passes) > 1:
+            # Nobody reads the gradient of data, nor of what layers without weights make of it.
+            last = 0 if need_dx else self._first_trained()
+            while len(passes) > last + 1:
                 dy = passes.pop()(dy)
             return run_backward(passes.pop(), dy, need_dx) if passes else dy
 
         return x, backward
+
+    def _first_trained(self):
+        """Position of the first layer with parameters, 0 where there is none."""
+        for position, layer in enumerate(self):
+            if next(layer.parameters(), None) is not None:
+                return position
+        return 0
 
     def __call__(self, x):
         for layer in self:
