@@ -12,9 +12,8 @@ from cconv.functional._arguments import whole
 from cconv.fuse import fuse
 from cconv.history import History
 from cconv.nn.combine import run_backward
+from cconv.nn.loss import NAMED
 from cconv.progress import Progress
-
-_LOSSES = {"cross_entropy": "CrossEntropyLoss", "mse": "MSELoss"}
 
 
 class Model:
@@ -24,8 +23,9 @@ class Model:
     ----------
     net : nn.Layer
     loss : str or object
-        "cross_entropy" (outputs are logits, targets class numbers), "mse", or an object with
-        `forward(outputs, target) -> (loss, backward)` and `backward() -> d_outputs`.
+        "cross_entropy" (outputs are logits, targets class numbers or probabilities), "mse", another name of
+        `cconv.nn.loss.NAMED`, or an object with `forward(outputs, target) -> (loss, backward)` and
+        `backward() -> d_outputs`.
     optimizer : object from cconv.optim, optional
         SGD(0.01, momentum=0.9) unless given. It is bound to `net` here.
     metrics : sequence
@@ -337,7 +337,7 @@ class Model:
             raise ValueError(f"{names[0]} and {names[1]} must have the same length, got {x.shape} and {y.shape}")
         if len(x) == 0:
             raise ValueError(f"{names[0]} has no samples: shape {x.shape}")
-        if not isinstance(self.loss, nn.CrossEntropyLoss):
+        if not getattr(self.loss, "takes_classes", False) or (y.dtype.kind == "f" and y.ndim > 1):
             return x, y
         if y.dtype.kind not in "iu" or y.ndim != 1:
             raise TypeError(f"{names[1]} must be class numbers, integers of shape (N,); got {y.dtype} of {y.shape}")
@@ -362,6 +362,8 @@ def _converted(x, dtype):
 
 
 def _accuracy(outputs, target):
+    if target.shape == outputs.shape:
+        target = target.argmax(axis=1)
     return np.count_nonzero(outputs.argmax(axis=1) == target) / max(len(target), 1)
 
 
@@ -384,6 +386,6 @@ def _loss(loss):
         if not callable(getattr(loss, "forward", None)):
             raise TypeError(f"loss must be a name or have a forward method, got {type(loss).__name__}")
         return loss
-    if loss not in _LOSSES:
-        raise ValueError(f"loss must be one of {', '.join(_LOSSES)} or an object, got {loss!r}")
-    return getattr(nn, _LOSSES[loss])()
+    if loss not in NAMED:
+        raise ValueError(f"loss must be one of {', '.join(NAMED)} or an object, got {loss!r}")
+    return NAMED[loss]()

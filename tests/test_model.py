@@ -167,7 +167,7 @@ def test_bad_arguments(data):
     with pytest.raises(TypeError, match="net"):
         Model("lenet5")
     with pytest.raises(ValueError, match="loss"):
-        Model(small_model.small_net(), loss="hinge")
+        Model(small_model.small_net(), loss="no such loss")
     with pytest.raises(TypeError, match="loss"):
         Model(small_model.small_net(), loss=3)
     with pytest.raises(ValueError, match="metrics"):
@@ -331,3 +331,23 @@ def test_own_loss_and_metrics(data):
     model = Model(small_model.small_net(), loss=Square(), optimizer=optim.SGD(0.5), metrics=[largest_error])
     history = model.fit(x, target, epochs=20, verbose=0).history
     assert history["loss"][-1] < history["loss"][0] and set(history) == {"loss", "largest_error"}
+
+
+@pytest.mark.parametrize("name", ["hinge", "focal", "multi_margin", "cross_entropy"])
+def test_losses_by_name(name, data):
+    (x, y), _ = data
+    model = Model(small_model.small_net(), loss=name)
+    first = model.train_on_batch(x[:64], y[:64])["loss"]
+    for _ in range(5):
+        last = model.train_on_batch(x[:64], y[:64])["loss"]
+    assert last < first
+    with pytest.raises(ValueError, match="class 10"):
+        model.fit(x[:4], np.array([0, 1, 10, 2]), verbose=0)
+
+
+def test_probabilities_as_targets(data):
+    (x, y), _ = data
+    shares = (np.eye(10, dtype=np.float32)[y] + 0.01) / 1.1
+    model = Model(small_model.small_net())
+    history = model.fit(x[:128], shares[:128], epochs=3, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0] and history["accuracy"][-1] > 0.1

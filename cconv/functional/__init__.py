@@ -5,9 +5,11 @@ from cconv.functional.activation import *
 from cconv.functional.conv import *
 from cconv.functional.conv_transpose import *
 from cconv.functional.dropout import *
+from cconv.functional.element_loss import *
 from cconv.functional.im2col import *
 from cconv.functional.linear import *
 from cconv.functional.local_norm import *
 from cconv.functional.loss import *
+from cconv.functional.margin_loss import *
 from cconv.functional.norm import *
 from cconv.functional.pool import *

@@ -1,6 +1,4 @@
-"""Softmax and losses. Losses are stable for logits of any size and summed in double."""
-
-import math
+"""Softmax and cross-entropy, stable for logits of any size; losses are summed in double."""
 
 import numpy as np
 
@@ -9,7 +7,7 @@ from cconv.functional import _arguments
 
 __all__ = [
     "softmax", "log_softmax", "softmax_backward", "log_softmax_backward", "cross_entropy", "cross_entropy_backward",
-    "cross_entropy_forward", "nll_loss", "nll_loss_backward", "mse_loss", "mse_loss_backward",
+    "cross_entropy_forward", "nll_loss", "nll_loss_backward",
 ]  # fmt: skip
 
 
@@ -77,7 +75,8 @@ def log_softmax_backward(dy, y, dim=1):
     return _softmax_backward(dy, y, dim, True)
 
 
-def _classes(target, shape, name="target"):
+def classes(target, shape, name="target"):
+    """int64 class numbers for scores of `shape`; their range is still to be checked."""
     if target.shape != shape[:1] + shape[2:]:
         raise ValueError(f"{name} must have shape {shape[:1] + shape[2:]} for logits {shape}, got {target.shape}")
     if target.dtype.kind == "u" and target.size and int(target.max()) >= 2**63:
@@ -90,15 +89,14 @@ def _entropy(logits, target, weight, ignore_index, reduction, label_smoothing, l
     if logits.ndim < 2:
         raise ValueError(f"logits must have shape (N, C) or (N, C, spatial...), got {logits.shape}")
     logits, channels_last = _arguments.activation(logits, "logits", logits.ndim)
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
-    smoothing = float(label_smoothing)
+    _arguments.one_of(reduction, ("none", "mean", "sum"), "reduction")
+    smoothing = _arguments.real(label_smoothing, "label_smoothing")
     if not 0 <= smoothing <= 1:
         raise ValueError(f"label_smoothing must be in 0 .. 1, got {label_smoothing}")
     ignore_index = _arguments.whole(ignore_index, "ignore_index")
     target = np.asarray(target)
     if target.dtype.kind in "iu":
-        target = _classes(target, logits.shape)
+        target = classes(target, logits.shape)
     elif target.dtype.kind == "f" and not log_probabilities:
         target = _arguments.like(target, "target", logits.shape, channels_last, logits.dtype)
     else:
@@ -185,45 +183,3 @@ def nll_loss_backward(log_probabilities, target, weight=None, ignore_index=-100,
     """Gradient of `nll_loss` times `grad_output`."""
     _, gradient = _entropy(log_probabilities, target, weight, ignore_index, reduction, 0.0, True, True)
     return _scaled(gradient, grad_output, reduction)
-
-
-def _pair(x, target):
-    x = _arguments.floats(x, "x")
-    channels_last = _arguments.is_channels_last(x)
-    x = x if channels_last else np.ascontiguousarray(x)
-    return x, _arguments.like(target, "target", x.shape, channels_last, x.dtype), channels_last
-
-
-def mse_loss(x, target, reduction="mean"):
-    """Squared error (x - target)^2.
-
-    Parameters
-    ----------
-    x, target : ndarray of one shape, float32 or float64
-    reduction : "mean", "sum" or "none"
-
-    Returns
-    -------
-    loss : float, or with reduction "none" an ndarray like `x`
-
-    Raises
-    ------
-    ValueError, TypeError
-        For shapes, dtypes or reductions that do not fit.
-    """
-    x, target, channels_last = _pair(x, target)
-    if reduction == "none":
-        return np.square(x - target)
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
-    total, _ = _loss.squared_error(x, target, 0.0, channels_last, False)
-    return total if reduction == "sum" else total / x.size if x.size else math.nan
-
-
-def mse_loss_backward(x, target, reduction="mean"):
-    """Gradient of `mse_loss` (of its sum with reduction "none"): 2 (x - target), over the size with "mean"."""
-    x, target, channels_last = _pair(x, target)
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
-    scale = 2.0 / max(x.size, 1) if reduction == "mean" else 2.0
-    return _loss.squared_error(x, target, scale, channels_last, True)[1]

@@ -36,7 +36,22 @@ from cconv.nn.describe import build, describe
 from cconv.nn.dropout import Dropout, Dropout2d
 from cconv.nn.linear import Linear
 from cconv.nn.local_norm import LocalResponseNorm
-from cconv.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
+from cconv.nn.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    FocalLoss,
+    HingeEmbeddingLoss,
+    HingeLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    MultiMarginLoss,
+    NLLLoss,
+    SigmoidFocalLoss,
+    SmoothL1Loss,
+)
 from cconv.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from cconv.nn.normalize import Normalize
 from cconv.nn.pool import (
