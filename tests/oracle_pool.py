@@ -12,13 +12,13 @@ def output_size(n, kernel, stride, pads, dilation, ceil_mode):
 
 
 def sliding(spatial, kernel, stride, pads, dilation, ceil_mode=False):
-    """One list an axis; one window an entry: (positions inside the input, length inside the padded input)."""
+    """One list an axis; one window an entry: (positions inside the input, how many inside the padded input)."""
     axes = []
     for n, k, s, pad, d in zip(spatial, kernel, stride, pads, dilation, strict=True):
         starts = [o * s - pad[0] for o in range(output_size(n, k, s, pad, d, ceil_mode))]
         axes.append(
             [
-                ([p for p in range(a, a + k * d, d) if 0 <= p < n], min(a + (k - 1) * d + 1, n + pad[1]) - a)
+                ([p for p in range(a, a + k * d, d) if 0 <= p < n], sum(p < n + pad[1] for p in range(a, a + k * d, d)))
                 for a in starts
             ]
         )

@@ -13,3 +13,4 @@ from cconv.functional.loss import *
 from cconv.functional.margin_loss import *
 from cconv.functional.norm import *
 from cconv.functional.pool import *
+from cconv.functional.unpool import *

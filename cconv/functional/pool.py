@@ -1,4 +1,4 @@
-"""Pooling: maxima and averages over windows, their gradients, and unpooling, in one, two and three dimensions."""
+"""Pooling: maxima and averages over windows, and their gradients, in one, two and three dimensions."""
 
 from functools import lru_cache
 
@@ -9,7 +9,7 @@ from cconv.functional._arguments import activation, flag, like, paddings, spatia
 
 __all__ = [
     f"{name}{rank}d{suffix}"
-    for name in ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool", "max_unpool")
+    for name in ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
     for suffix in ("", "_backward")
     for rank in (1, 2, 3)
 ]
@@ -22,15 +22,23 @@ def prepared(name, shape, type_number, channels_last, **geometry):
 
 
 def window(rank, input_size, kernel_size, stride, padding, dilation):
-    """kernel, stride, pads, dilation as tuples; ValueError for padding beyond half the kernel."""
+    """kernel, stride, pads, dilation as tuples; ValueError for padding beyond half the window, or as pairs beyond it.
+
+    torch takes ints up to half the window, ONNX pairs as long as a window still sees the image.
+    """
     kernel = spatial(kernel_size, rank, "kernel_size")
     stride = kernel if stride is None else spatial(stride, rank, "stride")
     dilation = spatial(dilation, rank, "dilation")
     pads = paddings(padding, rank, input_size, kernel, stride, dilation)
     if not isinstance(padding, str):
-        for k, pair in zip(kernel, pads, strict=True):
-            if max(pair) > k // 2:
-                raise ValueError(f"padding must be at most half of kernel_size {kernel}, got {padding!r}")
+        in_pairs = isinstance(padding, (tuple, list)) and any(isinstance(p, (tuple, list)) for p in padding)
+        for k, d, pair in zip(kernel, dilation, pads, strict=True):
+            reach = d * (k - 1)
+            if max(pair) > (reach if in_pairs else (reach + 1) // 2):
+                limit = "less than" if in_pairs else "at most half of"
+                raise ValueError(
+                    f"padding must be {limit} the window of kernel_size {kernel} and dilation {dilation}, got {padding!r}"
+                )
     return {"kernel": kernel, "stride": stride, "pads": pads, "dilation": dilation}
 
 
@@ -47,7 +55,10 @@ def adaptive_size(rank, input_size, output_size):
 
 
 def divisor(value):
-    return 0 if value is None else whole(value, "divisor_override", 1)
+    number = 0 if value is None else whole(value, "divisor_override")
+    if value is not None and number == 0:
+        raise ValueError("divisor_override must not be 0")
+    return number
 
 
 def image(x, name, rank):
@@ -79,7 +90,7 @@ def gradient(dy, pooling, channels_last, dtype):
     return like(dy, "dy", pooling.output_shape, channels_last, dtype)
 
 
-def _each_rank(make, name):
+def each_rank(make, name):
     """make(rank) for ranks 1, 2, 3, named like max_pool2d; `#` in the docstring stands for the rank."""
     functions = []
     for rank in (1, 2, 3):
@@ -98,8 +109,8 @@ def _max_pool(rank):
         ----------
         x : array (N, C, spatial...), float32 or float64
         kernel_size, stride, dilation : int or # ints; stride None means kernel_size
-        padding : int, # ints, # (before, after) pairs, at most half the kernel; or "valid", "same",
-            "same_lower", "full". Padding never wins.
+        padding : int or # ints, at most half the window; # (before, after) pairs, less than the window; or "valid",
+            "same", "same_lower", "full". Padding never wins.
         ceil_mode : bool, round the output size up; a window that would start in the trailing padding is dropped
         return_indices : bool, also return where each maximum was
 
@@ -155,76 +166,26 @@ def _max_pool_backward(rank):
     return max_pool_backward
 
 
-def _max_unpool(rank):
-    def max_unpool(x, indices, output_size):
-        """Put each value of x at its index in a plane of zeros (Zeiler and Fergus 2014), #-D.
-
-        Parameters
-        ----------
-        x : array (N, C, spatial...), float32 or float64
-        indices : integer array like x: flat positions in the output plane; of equal ones the last stays
-        output_size : int or # ints, spatial size of the output
-
-        Returns
-        -------
-        y : array (N, C, output_size...), in the memory order of x
-
-        Raises
-        ------
-        IndexError
-            Where an index lies outside the plane of `output_size`.
-        """
-        x, channels_last = image(x, "x", rank)
-        indices = positions(indices, "indices", x.shape, channels_last)
-        size = spatial(output_size, rank, "output_size")
-        pooling = prepared(max_unpool.__name__, x.shape, x.dtype.num, channels_last, output=size)
-        return pooling.unpool(x, indices)
-
-    return max_unpool
-
-
-def _max_unpool_backward(rank):
-    def max_unpool_backward(dy, indices):
-        """Gradient of max_unpool#d: dx = dy at each index.
-
-        Parameters
-        ----------
-        dy : array (N, C, output_size...), float32 or float64
-        indices : integer array (N, C, spatial...), as given to max_unpool#d
-
-        Returns
-        -------
-        dx : array like indices, of dy's dtype and memory order
-
-        Raises
-        ------
-        IndexError
-            Where an index lies outside dy's plane.
-        """
-        dy, channels_last = image(dy, "dy", rank)
-        shape = np.shape(indices)
-        if len(shape) != rank + 2 or shape[:2] != dy.shape[:2]:
-            raise ValueError(f"indices must have the batch and channels of dy {dy.shape}, got shape {shape}")
-        indices = positions(indices, "indices", shape, channels_last)
-        pooling = prepared(max_unpool_backward.__name__, shape, dy.dtype.num, channels_last, output=dy.shape[2:])
-        return pooling.unpool_backward(dy, indices)
-
-    return max_unpool_backward
-
-
 def _avg_pool(rank):
     def avg_pool(
-        x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+        x,
+        kernel_size,
+        stride=None,
+        padding=0,
+        ceil_mode=False,
+        count_include_pad=True,
+        divisor_override=None,
+        dilation=1,
     ):
         """Average of every window, #-D.
 
         Parameters
         ----------
         x : array (N, C, spatial...), float32 or float64
-        kernel_size, stride : int or # ints; stride None means kernel_size
+        kernel_size, stride, dilation : int or # ints; stride None means kernel_size
         padding, ceil_mode : as in max_pool#d
         count_include_pad : bool, divide by the positions inside the padded image, or only those inside x
-        divisor_override : int, divide by this instead
+        divisor_override : int other than 0, divide by this instead
 
         Returns
         -------
@@ -236,7 +197,7 @@ def _avg_pool(rank):
             For sizes that do not fit; TypeError for other element types.
         """
         x, channels_last = image(x, "x", rank)
-        geometry = window(rank, x.shape[2:], kernel_size, stride, padding, 1)
+        geometry = window(rank, x.shape[2:], kernel_size, stride, padding, dilation)
         options = average_options(ceil_mode, count_include_pad, divisor_override)
         return prepared(avg_pool.__name__, x.shape, x.dtype.num, channels_last, **options, **geometry).average(x)
 
@@ -261,6 +222,7 @@ def _avg_pool_backward(rank):
         ceil_mode=False,
         count_include_pad=True,
         divisor_override=None,
+        dilation=1,
     ):
         """Gradient of avg_pool#d: each dy, divided as its window was, goes to every element the window saw.
 
@@ -281,7 +243,7 @@ def _avg_pool_backward(rank):
         """
         dy, channels_last = image(dy, "dy", rank)
         size = spatial(input_size, rank, "input_size")
-        geometry = window(rank, size, kernel_size, stride, padding, 1)
+        geometry = window(rank, size, kernel_size, stride, padding, dilation)
         options = average_options(ceil_mode, count_include_pad, divisor_override)
         name, shape = avg_pool_backward.__name__, dy.shape[:2] + size
         pooling = prepared(name, shape, dy.dtype.num, channels_last, **options, **geometry)
@@ -371,19 +333,15 @@ def _adaptive_max_pool(rank):
     return adaptive_max_pool
 
 
-max_pool1d, max_pool2d, max_pool3d = _each_rank(_max_pool, "max_pool#d")
-max_pool1d_backward, max_pool2d_backward, max_pool3d_backward = _each_rank(_max_pool_backward, "max_pool#d_backward")
-max_unpool1d, max_unpool2d, max_unpool3d = _each_rank(_max_unpool, "max_unpool#d")
-max_unpool1d_backward, max_unpool2d_backward, max_unpool3d_backward = _each_rank(
-    _max_unpool_backward, "max_unpool#d_backward"
-)
-avg_pool1d, avg_pool2d, avg_pool3d = _each_rank(_avg_pool, "avg_pool#d")
-avg_pool1d_backward, avg_pool2d_backward, avg_pool3d_backward = _each_rank(_avg_pool_backward, "avg_pool#d_backward")
-adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = _each_rank(_adaptive_avg_pool, "adaptive_avg_pool#d")
-adaptive_avg_pool1d_backward, adaptive_avg_pool2d_backward, adaptive_avg_pool3d_backward = _each_rank(
+max_pool1d, max_pool2d, max_pool3d = each_rank(_max_pool, "max_pool#d")
+max_pool1d_backward, max_pool2d_backward, max_pool3d_backward = each_rank(_max_pool_backward, "max_pool#d_backward")
+avg_pool1d, avg_pool2d, avg_pool3d = each_rank(_avg_pool, "avg_pool#d")
+avg_pool1d_backward, avg_pool2d_backward, avg_pool3d_backward = each_rank(_avg_pool_backward, "avg_pool#d_backward")
+adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = each_rank(_adaptive_avg_pool, "adaptive_avg_pool#d")
+adaptive_avg_pool1d_backward, adaptive_avg_pool2d_backward, adaptive_avg_pool3d_backward = each_rank(
     _adaptive_avg_pool_backward, "adaptive_avg_pool#d_backward"
 )
-adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = _each_rank(_adaptive_max_pool, "adaptive_max_pool#d")
-adaptive_max_pool1d_backward, adaptive_max_pool2d_backward, adaptive_max_pool3d_backward = _each_rank(
+adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = each_rank(_adaptive_max_pool, "adaptive_max_pool#d")
+adaptive_max_pool1d_backward, adaptive_max_pool2d_backward, adaptive_max_pool3d_backward = each_rank(
     _max_pool_backward, "adaptive_max_pool#d_backward"
 )

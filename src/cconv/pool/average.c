@@ -20,24 +20,14 @@ static void visit_backward(const cc_pool_run *run, int64_t dx, int64_t dy, void 
         kernels->average_backward_f64(run, (const double *)pass->x + dy, (double *)pass->y + dx);
 }
 
-static cc_status check_dilation(const cc_pooling *p)
-{
-    for (int axis = 0; axis < CC_AXES; axis++)
-        if (!p->adaptive && p->window.dilation[axis] != 1)
-            return CC_ERR_ARGUMENT;
-    return CC_OK;
-}
-
 cc_status cc_average_pool_forward(const cc_context *context, const cc_pooling *p, const void *x, void *y)
 {
-    CC_TRY(check_dilation(p));
     cc_pool_pass pass = {.context = context, .pooling = p, .visit = visit_forward, .x = x, .y = y};
     return cc_pool_pass_forward(&pass);
 }
 
 cc_status cc_average_pool_backward(const cc_context *context, const cc_pooling *p, const void *dy, void *dx)
 {
-    CC_TRY(check_dilation(p));
     cc_pool_pass pass = {.context = context, .pooling = p, .visit = visit_backward, .x = dy, .y = dx};
     return cc_pool_pass_backward(&pass);
 }

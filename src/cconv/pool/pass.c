@@ -51,18 +51,19 @@ static void backward_part(void *argument, int64_t begin, int64_t end, int part)
 static cc_status run(cc_pool_pass *pass, bool backward)
 {
     const cc_pooling *p = pass->pooling;
-    CC_TRY(cc_pool_check_sizes(p));
+    CC_TRY(cc_pool_check(p));
     int64_t images, channels;
     cc_pool_images(p, &images, &channels);
+    if (images == 0 || channels == 0)
+        return CC_OK;
     const int64_t rows = p->window.output[0] * p->window.output[1];
     const int64_t items = images * (backward ? cc_ceil_div(channels, CC_POOL_CHANNEL_BLOCK) : rows);
     const int64_t work = images * channels * cc_volume(p->window.input);
-    const int parts = items == 0 ? 1 : cc_parts(pass->context->pool, items, cc_max(1, GRAIN / cc_max(1, work / items)));
+    const int parts = cc_parts(pass->context->pool, items, cc_max(1, GRAIN / cc_max(1, work / items)));
 
     job j = {.pass = pass};
     CC_TRY(cc_pool_walk_begin(pass->context, p, pass->ids, parts, &j.walk));
-    if (items > 0 && channels > 0)
-        cc_parallel_for(pass->context->pool, parts, items, backward ? backward_part : forward_part, &j);
+    cc_parallel_for(pass->context->pool, parts, items, backward ? backward_part : forward_part, &j);
     cc_pool_walk_end(pass->context, &j.walk);
     return CC_OK;
 }

@@ -38,7 +38,6 @@ cc_status cc_max_pool_forward(const cc_context *context, const cc_pooling *pooli
 cc_status cc_max_pool_backward(const cc_context *context, const cc_pooling *pooling, const void *dy,
                                const uint8_t *places, void *dx);
 
-/* A dilation other than 1 is CC_ERR_ARGUMENT. */
 cc_status cc_average_pool_forward(const cc_context *context, const cc_pooling *pooling, const void *x, void *y);
 cc_status cc_average_pool_backward(const cc_context *context, const cc_pooling *pooling, const void *dy, void *dx);
 

@@ -24,17 +24,17 @@ static bool span_of(const cc_pooling *p, int axis, int64_t o, cc_span *span)
     if (start >= in || first >= kernel || start + first * dilation >= in)
         return false;
     const int64_t last = cc_min(kernel - 1, (in - 1 - start) / dilation);
-    const int64_t padded_end = cc_min(start + (kernel - 1) * dilation + 1, in + w->pad_after[axis]);
+    const int64_t last_padded = cc_min(kernel - 1, (in + w->pad_after[axis] - 1 - start) / dilation);
     span->begin = start + first * dilation;
     span->count = last - first + 1;
     span->tap = first;
-    span->extent = p->count_include_pad ? padded_end - start : span->count;
+    span->extent = p->count_include_pad ? last_padded + 1 : span->count;
     return true;
 }
 
 cc_status cc_pool_check_sizes(const cc_pooling *p)
 {
-    if (p->n < 0 || p->c < 0 || p->divisor < 0 || (p->dtype != CC_F32 && p->dtype != CC_F64) ||
+    if (p->n < 0 || p->c < 0 || (p->dtype != CC_F32 && p->dtype != CC_F64) ||
         (p->layout != CC_CHANNELS_FIRST && p->layout != CC_CHANNELS_LAST))
         return CC_ERR_ARGUMENT;
     for (int axis = 0; axis < CC_AXES; axis++) {
@@ -65,9 +65,9 @@ cc_status cc_pooling_resolve(cc_pooling *p)
     return CC_OK;
 }
 
-/* The pooling's own output must be what resolving gives. */
-static cc_status check_pooling(const cc_pooling *p)
+cc_status cc_pool_check(const cc_pooling *p)
 {
+    CC_TRY(cc_pool_check_sizes(p));
     cc_pooling again = *p;
     CC_TRY(cc_pooling_resolve(&again));
     for (int axis = 0; axis < CC_AXES; axis++)
@@ -116,7 +116,6 @@ static bool ids_fit(const cc_pool_walk *walk)
 cc_status cc_pool_walk_begin(const cc_context *context, const cc_pooling *p, cc_pool_ids ids, int parts,
                              cc_pool_walk *walk)
 {
-    CC_TRY(check_pooling(p));
     const cc_window *w = &p->window;
     *walk = (cc_pool_walk){.pooling = p, .ids = ids};
     cc_pool_images(p, &walk->images, &walk->channels);
@@ -127,7 +126,10 @@ cc_status cc_pool_walk_begin(const cc_context *context, const cc_pooling *p, cc_
         walk->step[axis] = p->adaptive ? 1 : w->dilation[axis];
 
     const int64_t spans = w->output[0] + w->output[1] + w->output[2];
-    walk->memory = cc_arena_alloc(context->arena, (size_t)spans * sizeof(cc_span));
+    int64_t span_bytes;
+    if (!cc_mul(spans, (int64_t)sizeof(cc_span), &span_bytes))
+        return CC_ERR_OVERFLOW;
+    walk->memory = cc_arena_alloc(context->arena, (size_t)span_bytes);
     if (walk->memory == NULL)
         return CC_ERR_MEMORY;
     walk->span[0] = walk->memory;

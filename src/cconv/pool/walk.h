@@ -43,10 +43,13 @@ typedef void (*cc_pool_visit)(const cc_pool_run *run, int64_t x, int64_t y, void
 /* Ranges, and that both arrays fit the address space. */
 cc_status cc_pool_check_sizes(const cc_pooling *pooling);
 
+/* As cc_pool_check_sizes, and that the output is what cc_pooling_resolve gives. */
+cc_status cc_pool_check(const cc_pooling *pooling);
+
 /* Image views of both orders. */
 void cc_pool_images(const cc_pooling *pooling, int64_t *images, int64_t *channels);
 
-/* Check the pooling, which must be resolved, and prepare for `parts` parts. CC_ERR_SHAPE if a window sees
+/* Prepare for `parts` parts of a checked pooling. CC_ERR_SHAPE if a window sees
  * nothing. End it with cc_pool_walk_end. */
 cc_status cc_pool_walk_begin(const cc_context *context, const cc_pooling *pooling, cc_pool_ids ids, int parts,
                              cc_pool_walk *walk);
