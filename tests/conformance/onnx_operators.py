@@ -191,12 +191,27 @@ _activation("Tanh", "tanh")
 _activation("Elu", "elu", alpha=("alpha", 1.0))
 _activation("Gelu", "gelu", approximate=("approximate", "none"))
 _activation("Softplus", "softplus")
+_activation("HardSigmoid", "hardsigmoid", alpha=("alpha", 0.2), beta=("beta", 0.5))
+_activation("HardSwish", "hardswish")
+
+
+@operator
+def Selu(options, x):
+    """cconv's SELU has the constants of the paper; others make it a scaled ELU."""
+    alpha, gamma = options.get("alpha", 1.67326319217681884765625), options.get("gamma", 1.05070102214813232421875)
+    if np.float32(gamma) == np.float32(1.05070102214813232421875):
+        return F.selu(x)
+    return (gamma * F.elu(x, alpha)).astype(x.dtype)
 
 
 @operator
 def PRelu(options, x, slope):
-    channels = np.broadcast_to(slope, x.shape) if slope.ndim > 1 else slope
-    return np.where(x < 0, channels * x, x)
+    by_channel = options["opset"] < 7 or slope.shape == (x.shape[1],) + (1,) * (x.ndim - 2)
+    if by_channel or slope.size == 1:
+        return F.prelu(x, slope.reshape(-1))
+    # One slope an element: every element a channel.
+    slopes = np.broadcast_to(slope, x.shape).reshape(-1)
+    return F.prelu(x.reshape(1, -1), slopes).reshape(x.shape)
 
 
 def _softmax(options, x, function):
@@ -257,6 +272,32 @@ def Add(options, a, b):
 @operator
 def Concat(options, *arrays):
     return np.concatenate(arrays, options["axis"])
+
+
+for _name, _function in {
+    "Abs": np.abs, "Div": np.divide, "Mul": np.multiply, "Neg": np.negative,
+}.items():  # fmt: skip
+    OPERATORS[_name] = lambda options, *arrays, function=_function: function(*arrays)
+
+
+@operator
+def Constant(options):
+    return options["value"]
+
+
+@operator
+def Transpose(options, x):
+    return x.transpose(options.get("perm"))
+
+
+@operator
+def Unsqueeze(options, x):
+    return np.expand_dims(x, tuple(options["axes"]))
+
+
+@operator
+def Squeeze(options, x):
+    return np.squeeze(x, tuple(options["axes"]))
 
 
 def _loss(options, function, logits, target, weight):

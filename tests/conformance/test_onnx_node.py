@@ -34,7 +34,9 @@ RANDOM = {
     )
 }
 
-ROUNDED = {"test_averagepool_2d_ceil_last_window_starts_on_pad": "the expected values are written with four digits"}
+ROUNDED = {
+    "test_averagepool_2d_ceil_last_window_starts_on_pad": "inputs and expected values are written with four digits"
+}
 
 
 def single_node_cases():
@@ -63,7 +65,7 @@ def test_case(name):
         outputs = onnx_cases.run(model, inputs, OPERATORS)
         for got, want in zip(outputs, expected, strict=True):
             assert got.dtype == want.dtype and got.shape == want.shape
-            np.testing.assert_allclose(got, want, rtol=1e-5, atol=5e-5 if name in ROUNDED else 1e-6)
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-4 if name in ROUNDED else 1e-6)
             compared += 1
     assert compared
 
