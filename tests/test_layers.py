@@ -99,6 +99,23 @@ CASES = {
         (lambda: nn.BatchNorm2d(3, affine=False), (3, 3, 4, 5)),
     ],
     "BatchNorm3d": [(lambda: nn.BatchNorm3d(2), (2, 2, 3, 4, 3))],
+    "LayerNorm": [
+        (lambda: nn.LayerNorm(5), (2, 3, 5)),
+        (lambda: nn.LayerNorm((3, 2, 5)), (3, 3, 2, 5)),
+        (lambda: nn.LayerNorm((4, 5), elementwise_affine=False), (2, 3, 4, 5)),
+        (lambda: nn.LayerNorm((4, 5), bias=False), (2, 3, 4, 5)),
+    ],
+    "GroupNorm": [
+        (lambda: nn.GroupNorm(2, 6), (3, 6, 4, 3)),
+        (lambda: nn.GroupNorm(1, 4, affine=False), (3, 4, 5)),
+        (lambda: nn.GroupNorm(2, 6), (3, 6)),
+    ],
+    "InstanceNorm1d": [(lambda: nn.InstanceNorm1d(3, affine=True), (2, 3, 7))],
+    "InstanceNorm2d": [
+        (lambda: nn.InstanceNorm2d(3, affine=True), (3, 3, 4, 5)),
+        (lambda: nn.InstanceNorm2d(3, track_running_stats=True), (3, 3, 4, 5)),
+    ],
+    "InstanceNorm3d": [(lambda: nn.InstanceNorm3d(2), (2, 2, 3, 4, 3))],
     "Dropout": [(lambda: nn.Dropout(0.4), (3, 4, 5))],
     "Dropout2d": [(lambda: nn.Dropout2d(0.4), (3, 4, 5, 2))],
     "Softmax": [(lambda: nn.Softmax(1), (3, 5))],

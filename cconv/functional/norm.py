@@ -19,11 +19,12 @@ def _batch(x, name="x"):
     return _arguments.activation(x, name, x.ndim)
 
 
-def _eps(eps):
-    eps = float(eps)
-    if not (eps >= 0 and math.isfinite(eps)):
-        raise ValueError(f"eps must be finite and at least 0, got {eps}")
-    return eps
+def eps_of(eps):
+    """`eps` as a float that is not negative."""
+    number = _arguments.real(eps, "eps")
+    if number < 0:
+        raise ValueError(f"eps must be at least 0, got {eps}")
+    return number
 
 
 def _statistic(value, name, channels):
@@ -67,7 +68,7 @@ def batch_norm_forward(x, weight=None, bias=None, eps=1e-5):
     weight = _arguments.parameter(weight, "weight", (channels,), x.dtype)
     bias = _arguments.parameter(bias, "bias", (channels,), x.dtype)
     check_count(x.shape, "batch_norm_forward")
-    y, mean, _, rstd = _norm.forward(x, channels_last, weight, bias, _eps(eps))
+    y, mean, _, rstd = _norm.forward(x, channels_last, weight, bias, eps_of(eps))
     return y, mean.astype(x.dtype), rstd.astype(x.dtype)
 
 
@@ -138,7 +139,7 @@ def batch_norm_inference(x, running_mean, running_var, weight=None, bias=None, e
     bias = _arguments.parameter(bias, "bias", (channels,), x.dtype)
     mean = _statistic(running_mean, "running_mean", channels)
     var = _statistic(running_var, "running_var", channels)
-    return _norm.inference(x, channels_last, mean, var, weight, bias, _eps(eps))
+    return _norm.inference(x, channels_last, mean, var, weight, bias, eps_of(eps))
 
 
 def normalize(x, weight, bias, eps, relu=False, residual=None):
