@@ -13,5 +13,5 @@ from cconv.functional.loss import *
 from cconv.functional.margin_loss import *
 from cconv.functional.norm import *
 from cconv.functional.pool import *
-from cconv.functional.unpool import *
 from cconv.functional.sample_norm import *
+from cconv.functional.unpool import *
