@@ -90,6 +90,17 @@ def test_larger(n, c, o, size, k, s, p, g, last):
     check(n, c, o, size, (k, k), (s, s), ((p, p),) * 2, (1, 1), g, np.float32, last)
 
 
+@pytest.mark.parametrize(
+    "size, k, s, p, d",
+    [((2, 2), 3, 1, (1, 1), 1), ((1, 1), 3, 1, (1, 1), 1), ((3, 2), 5, 1, (2, 2), 1), ((2, 3), 3, 2, (1, 2), 1),
+     ((3, 3), 3, 2, (2, 0), 2), ((1, 2, 2), 3, 1, (1, 1), 1), ((2,), 2, 3, (2, 2), 1)],
+)  # fmt: skip
+@pytest.mark.parametrize("n, c, o", [(8, 5, 40), (31, 33, 18)])
+def test_kernels_beyond_the_image(n, c, o, size, k, s, p, d):
+    rank = len(size)
+    check(n, c, o, size, (k,) * rank, (s,) * rank, (p,) * rank, (d,) * rank, 1, np.float32, True)
+
+
 axis = st.tuples(*[st.integers(1, 4)] * 2, st.integers(1, 3), st.integers(0, 3), st.integers(0, 3), st.integers(1, 3))
 
 
@@ -285,23 +296,24 @@ def test_refused_types():
 
 
 @pytest.mark.parametrize("last", [False, True])
-def test_same_bits_on_any_number_of_threads(last):
+@pytest.mark.parametrize("shape, groups", [((5, 12, 19, 17), 2), ((19, 140, 2, 2), 1)])
+def test_same_bits_on_any_number_of_threads(last, shape, groups):
     rng = np.random.default_rng(5)
-    x, w = rng.standard_normal((5, 12, 19, 17), np.float32), rng.standard_normal((10, 6, 3, 3), np.float32)
+    x, w = rng.standard_normal(shape, np.float32), rng.standard_normal((200, shape[1] // groups, 3, 3), np.float32)
     x = channels_last(x) if last else x
-    dy = F.conv2d(x, w, padding=1, groups=2)
+    dy = F.conv2d(x, w, padding=1, groups=groups)
     before, seen = cconv.get_num_threads(), {}
     try:
         for threads in (1, 2, 3, 7):
             cconv.set_num_threads(threads)
             for direction in _conv.PASSES:
-                for algo in F.conv_algorithms(x.shape, w.shape, 1, 1, 1, 2, np.float32, last, direction):
+                for algo in F.conv_algorithms(x.shape, w.shape, 1, 1, 1, groups, np.float32, last, direction):
                     if direction == "forward":
-                        bits = F.conv2d(x, w, None, 1, 1, 1, 2, algo).tobytes()
+                        bits = F.conv2d(x, w, None, 1, 1, 1, groups, algo).tobytes()
                     elif direction == "backward_data":
-                        bits = F.conv2d_backward_data(dy, w, x.shape[2:], 1, 1, 1, 2, algo).tobytes()
+                        bits = F.conv2d_backward_data(dy, w, x.shape[2:], 1, 1, 1, groups, algo).tobytes()
                     else:
-                        bits = F.conv2d_backward_weight(x, dy, 3, 1, 1, 1, 2, algo).tobytes()
+                        bits = F.conv2d_backward_weight(x, dy, 3, 1, 1, 1, groups, algo).tobytes()
                     assert seen.setdefault((direction, algo), bits) == bits, (direction, algo, threads)
     finally:
         cconv.set_num_threads(before)

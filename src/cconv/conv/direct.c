@@ -209,6 +209,8 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
                          const void *b, const cc_epilogue *epilogue, void *y)
 {
     const cc_window *window = &conv->window;
+    if (cc_direct_small(conv))
+        return cc_direct_small_forward(context, conv, x, w, b, epilogue, y);
     const int64_t icg = conv->ic / conv->groups, taps = cc_volume(window->kernel);
     direct_job job = {.context = context, .groups = conv->groups, .outputs = conv->oc / conv->groups,
                       .unpacked = w, .out_stride = icg * taps, .sum_stride = taps,
@@ -247,6 +249,8 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
                                void *dx)
 {
     const cc_window *window = &conv->window;
+    if (cc_direct_small(conv))
+        return cc_direct_small_backward_data(context, conv, dy, w, dx);
     const int64_t icg = conv->ic / conv->groups, taps = cc_volume(window->kernel);
     direct_job job = {.context = context, .groups = conv->groups, .outputs = icg, .unpacked = w,
                       .out_stride = taps, .sum_stride = icg * taps,

@@ -20,6 +20,15 @@ cc_panel cc_panels_get(const cc_panels *panels, int64_t panel);
 /* Room for the taps of a window; free strips->tap. */
 cc_status cc_strips_allocate(const cc_context *context, const cc_window *window, cc_strips *strips);
 
+/* Images so small that much of the kernel falls beyond their edge; channels-last on both sides, one group. */
+bool cc_direct_small(const cc_conv *conv);
+cc_status cc_direct_small_forward(const cc_context *context, const cc_conv *conv, const float *x, const float *w,
+                                  const float *b, const cc_epilogue *epilogue, float *y);
+cc_status cc_direct_small_backward_data(const cc_context *context, const cc_conv *conv, const float *dy,
+                                        const float *w, float *dx);
+cc_status cc_direct_small_backward_weight(const cc_context *context, const cc_conv *conv, const float *x,
+                                          const float *dy, float *dw);
+
 bool cc_direct_supports(const cc_conv *conv);
 
 cc_status cc_direct_backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,

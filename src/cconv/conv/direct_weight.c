@@ -186,6 +186,8 @@ static cc_status run(weight_job *job)
 cc_status cc_direct_backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
                                     void *dw)
 {
+    if (cc_direct_small(conv))
+        return cc_direct_small_backward_weight(context, conv, x, dy, dw);
     const cc_window *window = &conv->window;
     weight_job job = {.context = context, .conv = conv, .outputs = conv->oc / conv->groups, .dy = dy, .dw = dw};
     job.strips = (cc_strips){.source = x, .n = conv->n, .channels = conv->ic / conv->groups,

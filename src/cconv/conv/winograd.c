@@ -274,7 +274,7 @@ static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
     const int64_t *out = conv->window.output;
     (void)context;
     (void)pass;
-    return conv->ic >= 16 && conv->oc >= 16 && out[1] >= 2 && out[2] >= 2 && conv->n * out[1] * out[2] >= 256;
+    return conv->ic >= 16 && conv->oc >= 16 && out[1] >= 3 && out[2] >= 3 && conv->n * out[1] * out[2] >= 256;
 }
 
 /* The most preferred algorithm without transforms. */

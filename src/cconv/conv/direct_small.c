@@ -1,0 +1,325 @@
+/* Direct convolution of images so small that a good part of the taps fall beyond their edge: these are left out,
+ * and the images of a batch take the place of the positions as rows of the products.
+ *
+ *   for each output position:  y(images x OC) = SUM over its terms  x[input position](images x IC) w[tap](IC x OC)
+ *
+ * A term joins an output position and an input position by a tap that lies inside the image. A 3x3 kernel has 16
+ * of them on a 2x2 image, where 36 taps are. Sources are first copied position by position, with rows that do not
+ * collide in the cache; kernels are packed panel by panel where they are used, so that they need not leave it.
+ */
+#include <string.h>
+
+#include "../gemm/gemm.h"
+#include "direct.h"
+
+/* Terms of a convolution that is small, and images that fill a tile. */
+#define MAX_TERMS 256
+#define FEW_IMAGES 8
+/* Taps in a run: as many as stand side by side in a kernel that is small. */
+#define MAX_RUN 16
+/* Floats by which rows of a copy are longer than their channels. */
+#define APART 16
+
+typedef struct term {
+    int64_t to, from, tap; /* the position computed, the position read */
+} term;
+
+/* The channels-last source as [position][image][channels and some]. */
+typedef struct slab {
+    const float *image;
+    int64_t positions, channels, pitch, n;
+    float *data;
+} slab;
+
+typedef struct small_job {
+    const cc_context *context;
+    term terms[MAX_TERMS]; /* by `to` (for the weights: by tap), then in order of taps */
+    int64_t count, n, taps, positions;
+    slab from, dy;
+    int64_t outputs, width; /* channels computed, and of a panel */
+    int64_t ic, row;        /* weights of an input channel: taps; of an output channel: row */
+    const float *w;
+    bool turned;
+    float *y, *dw;
+    const float *bias;
+    cc_epilogue epilogue;
+    float *scratch;
+    int64_t scratch_size; /* of a part */
+} small_job;
+
+/* The terms in order of output positions; their number, or MAX_TERMS + 1 for too many. */
+static int64_t list_terms(const cc_window *w, term *terms)
+{
+    int64_t count = 0;
+    const int64_t outputs = cc_volume(w->output), taps = cc_volume(w->kernel);
+    for (int64_t q = 0; q < outputs; q++)
+        for (int64_t t = 0; t < taps; t++) {
+            const int64_t out[CC_AXES] = {q / w->output[2] / w->output[1], q / w->output[2] % w->output[1],
+                                          q % w->output[2]};
+            const int64_t tap[CC_AXES] = {t / w->kernel[2] / w->kernel[1], t / w->kernel[2] % w->kernel[1],
+                                          t % w->kernel[2]};
+            int64_t from = 0;
+            bool inside = true;
+            for (int axis = 0; axis < CC_AXES; axis++) {
+                const int64_t at =
+                    out[axis] * w->stride[axis] + tap[axis] * w->dilation[axis] - w->pad_before[axis];
+                inside = inside && at >= 0 && at < w->input[axis];
+                from = from * w->input[axis] + at;
+            }
+            if (!inside)
+                continue;
+            if (count == MAX_TERMS)
+                return MAX_TERMS + 1;
+            terms[count++] = (term){q, from, t};
+        }
+    return count;
+}
+
+bool cc_direct_small(const cc_conv *conv)
+{
+    const cc_window *w = &conv->window;
+    term terms[MAX_TERMS];
+    int64_t taps, rest;
+    if (conv->groups != 1 || conv->n < FEW_IMAGES || conv->x_layout != CC_CHANNELS_LAST)
+        return false;
+    if (cc_product(w->output, CC_AXES, &rest) != CC_OK || cc_product(w->kernel, CC_AXES, &taps) != CC_OK ||
+        taps > 4 * MAX_TERMS || rest > MAX_TERMS || rest * taps > 4 * MAX_TERMS)
+        return false;
+    const int64_t count = list_terms(w, terms);
+    return count <= MAX_TERMS && 3 * count <= 2 * rest * taps;
+}
+
+/* Put the terms in order of `to` or tap, keeping the order among equals. */
+static void order_terms(small_job *job, bool by_tap)
+{
+    term sorted[MAX_TERMS];
+    int64_t count = 0;
+    const int64_t keys = by_tap ? job->taps : job->positions;
+    for (int64_t key = 0; key < keys; key++)
+        for (int64_t i = 0; i < job->count; i++)
+            if ((by_tap ? job->terms[i].tap : job->terms[i].to) == key)
+                sorted[count++] = job->terms[i];
+    memcpy(job->terms, sorted, (size_t)count * sizeof(term));
+}
+
+static void lay_out(slab *s, const float *image, int64_t n, int64_t positions, int64_t channels)
+{
+    *s = (slab){.image = image, .positions = positions, .channels = channels, .n = n,
+                .pitch = cc_ceil_div(channels, 16) * 16 + APART};
+}
+
+static int64_t floats_of(const slab *s) { return s->positions * s->n * s->pitch; }
+
+/* Items: images. */
+static void copy_images(void *argument, int64_t begin, int64_t end, int part)
+{
+    const slab *s = argument;
+    (void)part;
+    for (int64_t i = begin; i < end; i++)
+        for (int64_t p = 0; p < s->positions; p++) {
+            float *to = s->data + (p * s->n + i) * s->pitch;
+            memcpy(to, s->image + (i * s->positions + p) * s->channels, (size_t)s->channels * sizeof(float));
+            memset(to + s->channels, 0, (size_t)(s->pitch - s->channels) * sizeof(float));
+        }
+}
+
+static void fill(const cc_context *context, slab *s, float *data)
+{
+    s->data = data;
+    cc_parallel_for(context->pool, cc_parts(context->pool, s->n, cc_ceil_div(16384, s->positions * s->channels)),
+                    s->n, copy_images, s);
+}
+
+/* The kernels of `valid` computed channels from `first`, as packed[tap][summed channel][width]. */
+static void pack_weights(const small_job *job, int64_t first, int64_t valid, int64_t width, float *piece,
+                         float *packed)
+{
+    const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
+    const int64_t channels = job->from.channels, taps = job->taps;
+    const int64_t step = job->turned ? 1 : 16;
+    for (int64_t c = 0; c < channels; c += step) {
+        const int64_t count = cc_min(step, channels - c);
+        if (job->turned) /* summed are output channels: valid x taps lie side by side */
+            gemm->transpose(valid, taps, job->w + c * job->row + first * taps, taps, piece, width);
+        else
+            gemm->transpose(valid, count * taps, job->w + first * job->row + c * taps, job->row, piece, width);
+        const float *from = piece;
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t t = 0; t < taps; t++, from += width)
+                memcpy(packed + (t * channels + c + i) * width, from, (size_t)width * sizeof(float));
+    }
+}
+
+/* Terms from `i` on that have the same key and taps (for the weights: source rows) side by side. */
+static int64_t run_length(const small_job *job, int64_t i)
+{
+    const term *t = job->terms;
+    int64_t length = 1;
+    while (length < MAX_RUN && i + length < job->count && t[i + length].to == t[i].to &&
+           t[i + length].tap == t[i].tap + length)
+        length++;
+    return length;
+}
+
+/* Items: panels of computed channels. */
+static void run_panels(void *argument, int64_t begin, int64_t end, int part)
+{
+    const small_job *job = argument;
+    const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
+    const int64_t channels = job->from.channels, ldy = job->positions * job->outputs;
+    float *spare = job->scratch + part * job->scratch_size, *piece = spare + CC_TILE_MAX_ROWS * job->width;
+    float *packed = piece + 16 * job->taps * job->width;
+    int64_t offset[MAX_RUN];
+    for (int64_t p = begin; p < end; p++) {
+        const int64_t first = p * job->width, valid = cc_min(job->width, job->outputs - first);
+        const int64_t width = cc_gemm_padded(job->context->kernels, valid);
+        const int64_t vectors = width / job->context->kernels->lanes;
+        const int64_t tiles = cc_ceil_div(job->n, gemm->max_rows[vectors]);
+        pack_weights(job, first, valid, width, piece, packed);
+        for (int64_t q = 0, i = 0, last; q < job->positions; q++, i = last) {
+            for (last = i; last < job->count && job->terms[last].to == q;)
+                last++;
+            for (int64_t t = 0; t < tiles; t++) {
+                const int64_t row = job->n * t / tiles, rows = job->n * (t + 1) / tiles - row;
+                float *to = job->y + row * ldy + q * job->outputs + first;
+                for (int64_t r = i, length; r < last; r += length) {
+                    length = run_length(job, r);
+                    for (int64_t k = 0; k < length; k++)
+                        offset[k] = (job->terms[r + k].from * job->n + row) * job->from.pitch;
+                    gemm->tile[vectors][rows](length, offset, channels, job->from.data, job->from.pitch, 1,
+                                              packed + job->terms[r].tap * channels * width, width, spare, width, r > i);
+                }
+                if (i == last)
+                    memset(spare, 0, (size_t)(rows * width) * sizeof(float));
+                gemm->finish(rows, valid, spare, width, to, ldy, false,
+                             &(cc_gemm_epilogue){.bias = job->bias ? job->bias + first : NULL,
+                                                 .residual = job->epilogue.residual
+                                                     ? (const float *)job->epilogue.residual + (to - job->y) : NULL,
+                                                 .ld_residual = ldy, .relu = job->epilogue.relu});
+            }
+        }
+    }
+}
+
+/* dw(rows from `row`, columns from `first`) += the sums, [tap][rows][width]. */
+static void add_weights(const small_job *job, int64_t row, int64_t rows, int64_t first, int64_t valid, int64_t width,
+                        const float *sums)
+{
+    const int64_t taps = job->taps;
+    for (int64_t r = 0; r < rows; r++) {
+        float *to = job->dw + (row + r) * job->row + first * taps;
+        for (int64_t t = 0; t < taps; t++) {
+            const float *from = sums + (t * rows + r) * width;
+            for (int64_t c = 0; c < valid; c++)
+                to[c * taps + t] += from[c];
+        }
+    }
+}
+
+/* Items: panels of input channels. */
+static void run_weight_panels(void *argument, int64_t begin, int64_t end, int part)
+{
+    const small_job *job = argument;
+    const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
+    float *sums = job->scratch + part * job->scratch_size;
+    for (int64_t p = begin; p < end; p++) {
+        const int64_t column = p * job->width, valid = cc_min(job->width, job->ic - column);
+        const int64_t width = cc_gemm_padded(job->context->kernels, valid);
+        const int64_t vectors = width / job->context->kernels->lanes;
+        const int64_t tiles = cc_ceil_div(job->outputs, gemm->max_rows[vectors]);
+        for (int64_t t = 0; t < tiles; t++) {
+            const int64_t row = job->outputs * t / tiles, rows = job->outputs * (t + 1) / tiles - row;
+            for (int64_t tap = 0, i = 0; tap < job->taps; tap++) {
+                float *to = sums + tap * rows * width;
+                const int64_t first = i;
+                for (; i < job->count && job->terms[i].tap == tap; i++)
+                    gemm->tile_t[vectors][rows](1, NULL, job->n,
+                                                job->dy.data + job->terms[i].to * job->n * job->dy.pitch + row, 1,
+                                                job->dy.pitch,
+                                                job->from.data + job->terms[i].from * job->n * job->from.pitch + column,
+                                                job->from.pitch, to, width, i > first);
+                if (i == first)
+                    memset(to, 0, (size_t)(rows * width) * sizeof(float));
+            }
+            add_weights(job, row, rows, column, valid, width, sums);
+        }
+    }
+}
+
+static void describe(const cc_context *context, const cc_conv *conv, small_job *job)
+{
+    job->context = context;
+    job->n = conv->n;
+    job->ic = conv->ic;
+    job->taps = cc_volume(conv->window.kernel);
+    job->row = conv->ic * job->taps;
+    job->count = list_terms(&conv->window, job->terms);
+}
+
+static cc_status run(small_job *job)
+{
+    const cc_context *context = job->context;
+    const int64_t source = floats_of(&job->from), items = cc_ceil_div(job->outputs, job->width);
+    const int parts = cc_parts(context->pool, items, 1);
+    job->scratch_size = (CC_TILE_MAX_ROWS + (16 + job->from.channels) * job->taps) * job->width;
+    float *memory =
+        cc_arena_alloc(context->arena, (size_t)(source + parts * job->scratch_size) * sizeof(float));
+    if (memory == NULL)
+        return CC_ERR_MEMORY;
+    job->scratch = memory + source;
+    fill(context, &job->from, memory);
+    cc_parallel_for(context->pool, parts, items, run_panels, job);
+    cc_arena_free(context->arena, memory);
+    return CC_OK;
+}
+
+cc_status cc_direct_small_forward(const cc_context *context, const cc_conv *conv, const float *x, const float *w,
+                                  const float *b, const cc_epilogue *epilogue, float *y)
+{
+    small_job job = {.w = w, .bias = b, .y = y, .outputs = conv->oc};
+    describe(context, conv, &job);
+    job.positions = cc_volume(conv->window.output);
+    if (epilogue != NULL)
+        job.epilogue = *epilogue;
+    job.width = cc_gemm_width(context->kernels, conv->n, conv->oc) * context->kernels->lanes;
+    lay_out(&job.from, x, conv->n, cc_volume(conv->window.input), conv->ic);
+    return run(&job);
+}
+
+cc_status cc_direct_small_backward_data(const cc_context *context, const cc_conv *conv, const float *dy,
+                                        const float *w, float *dx)
+{
+    small_job job = {.w = w, .y = dx, .outputs = conv->ic, .turned = true};
+    describe(context, conv, &job);
+    job.positions = cc_volume(conv->window.input);
+    for (int64_t i = 0; i < job.count; i++)
+        job.terms[i] = (term){job.terms[i].from, job.terms[i].to, job.terms[i].tap};
+    order_terms(&job, true);
+    order_terms(&job, false);
+    job.width = cc_gemm_width(context->kernels, conv->n, conv->ic) * context->kernels->lanes;
+    lay_out(&job.from, dy, conv->n, cc_volume(conv->window.output), conv->oc);
+    return run(&job);
+}
+
+cc_status cc_direct_small_backward_weight(const cc_context *context, const cc_conv *conv, const float *x,
+                                          const float *dy, float *dw)
+{
+    small_job job = {.dw = dw, .outputs = conv->oc};
+    describe(context, conv, &job);
+    order_terms(&job, true);
+    job.width = cc_gemm_width(context->kernels, conv->oc, conv->ic) * context->kernels->lanes;
+    lay_out(&job.from, x, conv->n, cc_volume(conv->window.input), conv->ic);
+    lay_out(&job.dy, dy, conv->n, cc_volume(conv->window.output), conv->oc);
+    const int64_t xs = floats_of(&job.from), dys = floats_of(&job.dy), items = cc_ceil_div(conv->ic, job.width);
+    const int parts = cc_parts(context->pool, items, 1);
+    job.scratch_size = CC_TILE_MAX_ROWS * job.width * job.taps;
+    float *memory = cc_arena_alloc(context->arena, (size_t)(xs + dys + parts * job.scratch_size) * sizeof(float));
+    if (memory == NULL)
+        return CC_ERR_MEMORY;
+    job.scratch = memory + xs + dys;
+    fill(context, &job.from, memory);
+    fill(context, &job.dy, memory + xs);
+    cc_parallel_for(context->pool, parts, items, run_weight_panels, &job);
+    cc_arena_free(context->arena, memory);
+    return CC_OK;
+}
