@@ -107,7 +107,7 @@ def save_model(model, path):
     tensors |= {_OPTIMIZER + key: value for key, value in arrays.items()}
     training = {
         "loss": model.loss_name,
-        "metrics": [name for name in model.metrics if name == "accuracy"],
+        "metrics": [name for name in model.metrics if name == "accuracy" or name.startswith("top")],
         "epoch": model.epoch,
         "input_shape": None if model.input_shape is None else list(model.input_shape),
         "place": model.place(),

@@ -11,6 +11,7 @@ from cconv.data.loader import DataLoader
 from cconv.functional._arguments import whole
 from cconv.fuse import fuse
 from cconv.history import History
+from cconv.metrics import named
 from cconv.nn.combine import run_backward
 from cconv.nn.loss import NAMED
 from cconv.progress import Progress
@@ -29,7 +30,7 @@ class Model:
     optimizer : object from cconv.optim, optional
         SGD(0.01, momentum=0.9) unless given. It is bound to `net` here.
     metrics : sequence
-        "accuracy", or functions `f(outputs, target) -> mean over the batch`, named by their __name__.
+        "accuracy", "top5_accuracy", or functions `f(outputs, target) -> mean over the batch`, named by their __name__.
 
     Attributes
     ----------
@@ -56,7 +57,7 @@ class Model:
         self.net = net
         self.loss = _loss(loss)
         self.loss_name = loss if isinstance(loss, str) else None
-        self.metrics = _metrics(metrics)
+        self.metrics = named(metrics)
         self.optimizer = optimizer
         self.optimizer.bind(net)
         self.optimizer.zero_grad()
@@ -69,6 +70,7 @@ class Model:
         self.notes = {}
         self.input_shape = None
         self._loader = None
+        self._hooks = None
         self._place = None
         self._totals = None
 
@@ -129,6 +131,9 @@ class Model:
         self._loader, self.input_shape, self.stop_training = loader, x.shape[1:], False
         self.history = History()
         hooks = CallbackList(self, [self.history, *callbacks, *([Progress(verbose)] if verbose else [])])
+        if resume and self._place:
+            hooks.load_state_dict(self._place.get("callbacks", []))
+        self._hooks = hooks
         hooks.call(
             "on_train_begin",
             {"epochs": epochs, "first_epoch": loader.epoch, "samples": len(x), "batch_size": loader.batch_size},
@@ -137,10 +142,13 @@ class Model:
             while loader.epoch < epochs and not self.stop_training:
                 self._run_epoch(loader, sums, hooks, validation_data)
                 sums = None
+        except FloatingPointError as error:
+            if not hooks.diverged(error):
+                raise
         finally:
             hooks.call("on_train_end", None)
             self._keep_place()
-            self._loader = None
+            self._loader = self._hooks = None
         return self.history
 
     def _run_epoch(self, loader, sums, hooks, validation_data):
@@ -321,7 +329,7 @@ class Model:
     def _keep_place(self):
         if self._loader is not None:
             sums = {"sums": dict(self._totals)} if self._totals else {}
-            self._place = self._loader.state_dict() | sums
+            self._place = self._loader.state_dict() | sums | {"callbacks": self._hooks.state_dict()}
 
     def _checked_x(self, x, name):
         x = np.asarray(x)
@@ -359,26 +367,6 @@ def _converted(x, dtype):
     if x.dtype == np.uint8:
         return np.divide(x, dtype.type(255), dtype=dtype)
     return x.astype(dtype)
-
-
-def _accuracy(outputs, target):
-    if target.shape == outputs.shape:
-        target = target.argmax(axis=1)
-    return np.count_nonzero(outputs.argmax(axis=1) == target) / max(len(target), 1)
-
-
-def _metrics(metrics):
-    if isinstance(metrics, str) or callable(metrics):
-        metrics = (metrics,)
-    named = {}
-    for metric in metrics:
-        if metric == "accuracy":
-            named["accuracy"] = _accuracy
-        elif callable(metric):
-            named[metric.__name__] = metric
-        else:
-            raise ValueError(f"metrics must be 'accuracy' or functions, got {metric!r}")
-    return named
 
 
 def _loss(loss):

@@ -1,0 +1,66 @@
+"""Ending training early."""
+
+from cconv.callbacks.base import Callback, Monitor
+from cconv.functional._arguments import whole
+
+
+class EarlyStopping(Monitor):
+    """Ends training when the watched entry has not improved for `patience` epochs.
+
+    Parameters
+    ----------
+    monitor : str
+    min_delta : float
+    patience : int
+    mode : "auto", "min" or "max"
+    restore_best_weights : bool
+        Put the weights of the best epoch back at the end; after a resume, of the best epoch since.
+    start_from_epoch : int
+        Epochs before it are not watched.
+
+    Attributes
+    ----------
+    best : the best value, or None
+    best_epoch, stopped_epoch : int or None
+    """
+
+    state = ("best", "wait", "best_epoch")
+
+    def __init__(
+        self, monitor="val_loss", min_delta=0.0, patience=0, mode="auto", restore_best_weights=False, start_from_epoch=0
+    ):
+        super().__init__(monitor, min_delta, mode)
+        self.patience = whole(patience, "patience", 0)
+        self.restore_best_weights = bool(restore_best_weights)
+        self.start_from_epoch = whole(start_from_epoch, "start_from_epoch", 0)
+        self.wait, self.best_epoch, self.stopped_epoch = 0, None, None
+        self._weights = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch < self.start_from_epoch:
+            return
+        if self.improved(logs):
+            self.wait, self.best_epoch = 0, epoch
+            if self.restore_best_weights:
+                self._weights = self.model.net.state_dict()
+            return
+        self.wait += 1
+        if self.wait >= max(self.patience, 1):
+            self.model.stop_training, self.stopped_epoch = True, epoch
+
+    def on_train_end(self, logs=None):
+        if self._weights is not None:
+            self.model.net.load_state_dict(self._weights)
+            self._weights = None
+
+
+class TerminateOnNaN(Callback):
+    """Lets `fit` return what it has when the loss is no longer finite, instead of raising FloatingPointError.
+
+    The weights are those before the step that failed, and the epoch begun is not in the history.
+    """
+
+    def on_divergence(self, error):
+        """Called by `fit` with the FloatingPointError."""
+        self.model.stop_training = True
+        self.error = error
