@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 cimport numpy as cnp
 
-from cconv._runtime cimport cc_context, cc_dtype, cc_status, check, context, dtype_of, new_array
+from cconv._runtime cimport Sink, cc_context, cc_dtype, cc_sink, cc_status, check, context, dtype_of, new_array
 
 cnp.import_array()
 
@@ -18,6 +18,8 @@ cdef extern from "linear/linear.h" nogil:
                                 const void *weight, const void *bias, bint relu, void *y)
     cc_status cc_linear_backward(const cc_context *context, const cc_linear *linear, const void *dy, const void *x,
                                  const void *weight, void *dx, void *dweight, void *dbias)
+    cc_status cc_linear_backward_weight(const cc_context *context, const cc_linear *linear, const void *dy,
+                                        const void *x, const cc_sink *sink, int64_t begin)
 
 
 cdef inline void *data(cnp.ndarray array) noexcept:
@@ -49,17 +51,24 @@ def forward(cnp.ndarray x not None, cnp.ndarray weight not None, cnp.ndarray bia
     return y
 
 
-def backward(cnp.ndarray dy not None, cnp.ndarray x not None, cnp.ndarray weight not None, cnp.ndarray dweight,
+def backward(cnp.ndarray dy not None, cnp.ndarray x not None, cnp.ndarray weight not None, dweight,
              cnp.ndarray dbias, bint need_dx=True):
-    """dx or None; adds into `dweight` and `dbias` where given."""
+    """dx or None; adds into `dweight` and `dbias` where given, or lets a Sink take the gradient of the weight."""
     cdef cc_linear linear = describe(x, weight)
     cdef cnp.ndarray dx = new_array((<object>x).shape, cnp.PyArray_TYPE(x), False) if need_dx else None
     cdef void *to_x = data(dx)
-    cdef void *dw = data(dweight)
+    cdef Sink sink = dweight if isinstance(dweight, Sink) else None
+    cdef void *dw = NULL if sink is not None else data(dweight)
     cdef void *db = data(dbias)
     cdef cc_status status
     with nogil:
         status = cc_linear_backward(context(), &linear, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(x),
                                     cnp.PyArray_DATA(weight), to_x, dw, db)
     check(status, "linear_backward")
+    if sink is not None:
+        sink.check(weight)
+        with nogil:
+            status = cc_linear_backward_weight(context(), &linear, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(x),
+                                               sink.sink, sink.begin)
+        check(status, "linear_backward")
     return dx

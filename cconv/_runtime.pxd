@@ -32,6 +32,21 @@ cdef extern from "context.h" nogil:
         pass
 
 
+cdef extern from "sink.h" nogil:
+    ctypedef struct cc_sink:
+        pass
+
+
+# Takes the gradient of `size` elements from `begin` on as soon as it is computed.
+cdef class Sink:
+    cdef const cc_sink *sink
+    cdef object owner
+    cdef int64_t begin, size
+    cdef cc_dtype dtype
+    cdef readonly bint taken
+    # Before the gradient of an array like `grad` is given.
+    cdef int check(self, cnp.ndarray grad) except -1
+
 # The one context of the process.
 cdef cc_context *context() noexcept nogil
 

@@ -53,6 +53,9 @@ cdef extern from "context.h" nogil:
     enum:
         CC_MAX_THREADS
 
+cdef extern from "sink.h" nogil:
+    void cc_sink_give(const cc_context *context, const cc_sink *sink, cc_dtype dtype, int64_t begin, int64_t n, void *g)
+
 cdef extern from "numpy/arrayobject.h":
     int PyArray_SetBaseObject(cnp.ndarray array, object base) except -1
 
@@ -144,6 +147,24 @@ def empty(tuple shape, dtype=np.float32, bint channels_last=False):
     if number not in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64, cnp.NPY_INT64, cnp.NPY_INT32):
         raise TypeError(f"dtype must be float32, float64, int32 or int64, got {np.dtype(dtype)}")
     return new_array(shape, number, channels_last)
+
+
+cdef class Sink:
+    """Takes a gradient as soon as it is computed; `taken` tells whether it has."""
+
+    cdef int check(self, cnp.ndarray grad) except -1:
+        if self.sink == NULL or cnp.PyArray_SIZE(grad) != self.size or dtype_of(grad) != self.dtype:
+            raise ValueError(f"expected a gradient of {self.size} elements, got {(<object>grad).shape}, {grad.dtype}")
+        if not cnp.PyArray_IS_C_CONTIGUOUS(grad):
+            raise ValueError("expected a contiguous gradient")
+        self.taken = True
+        return 0
+
+    def take(self, cnp.ndarray grad not None):
+        self.check(grad)
+        cdef void *data = cnp.PyArray_DATA(grad)
+        with nogil:
+            cc_sink_give(context(), self.sink, self.dtype, self.begin, self.size, data)
 
 
 def create(isa, int threads):

@@ -11,10 +11,15 @@ from cconv.data.loader import DataLoader
 from cconv.functional._arguments import whole
 from cconv.fuse import fuse
 from cconv.history import History
+from cconv.interrupt import Held
 from cconv.metrics import named
+from cconv.nn.base import adds_once
 from cconv.nn.combine import run_backward
 from cconv.nn.loss import NAMED
 from cconv.progress import Progress
+
+# Bytes of parameters from which on the traffic of their gradients costs more than calls of the optimiser.
+_LARGE = 8 << 20
 
 
 class Model:
@@ -40,6 +45,12 @@ class Model:
     notes : dict of JSON values that travels with the checkpoint
     input_shape : shape of one sample of the last training data, or None
 
+    Notes
+    -----
+    In a network of 8 MB or more each parameter is updated as soon as the backward pass has its gradient, which is
+    not kept: `Parameter.grad` then takes no part in training. So with optimisers that define `_update` alone, and
+    networks of cconv's layers, each in one place. The weights are the same, to the bit.
+
     Examples
     --------
     >>> model = cconv.Model(cconv.models.lenet5(rng=0), optimizer=cconv.optim.SGD(0.05, momentum=0.9))
@@ -59,8 +70,11 @@ class Model:
         self.loss_name = loss if isinstance(loss, str) else None
         self.metrics = named(metrics)
         self.optimizer = optimizer
+        net.zero_grad()
         self.optimizer.bind(net)
-        self.optimizer.zero_grad()
+        self._updates_in_backward = (
+            self.optimizer.data.nbytes >= _LARGE and self.optimizer.can_update_in_backward() and adds_once(net)
+        )
         self._fused = fuse(net)
         self._parameter = next(net.parameters(), None)
         self._seen = None, None  # shape of a sample, and the classes that it gives
@@ -113,7 +127,10 @@ class Model:
         FloatingPointError
             When the loss is no longer finite, naming epoch and step; the weights are those before that step.
         KeyboardInterrupt
-            Ctrl-C passes through after the callbacks' on_train_end; `self.history` has the epochs completed.
+            Ctrl-C ends the step first (a second one does not wait) and passes through after the callbacks'
+            on_train_end; `self.history` has the epochs completed, and a checkpoint continues to the bit.
+        MemoryError
+            The weights of a large network may then be those of an unfinished step.
         """
         x, y = self._checked(x, y)
         if validation_data is not None:
@@ -156,15 +173,18 @@ class Model:
         totals = self._totals = dict(sums) if sums else dict.fromkeys(("loss", *self.metrics), 0.0)
         hooks.call("on_epoch_begin", epoch, None)
         step, dtype = loader.position // loader.batch_size, self.dtype
-        for x, y in loader:
-            hooks.batch_begin(step)
-            loss, outputs = self._step(_converted(x, dtype), y, f"epoch {epoch + 1}, step {step + 1}")
-            count = len(x)
-            totals["loss"] += loss * count
-            for name, metric in self.metrics.items():
-                totals[name] += metric(outputs, y) * count
-            hooks.batch_end(step, totals, loader.position)
-            step += 1
+        with Held() as interrupt:
+            for x, y in loader:
+                hooks.batch_begin(step)
+                loss, outputs = self._step(_converted(x, dtype), y, f"epoch {epoch + 1}, step {step + 1}")
+                count = len(x)
+                totals["loss"] += loss * count
+                for name, metric in self.metrics.items():
+                    totals[name] += metric(outputs, y) * count
+                hooks.batch_end(step, totals, loader.position)
+                step += 1
+                # Here weights, sums and place agree, so that a checkpoint continues to the bit.
+                interrupt.release()
         # The loader has moved to the next epoch: a checkpoint written from here on continues there.
         self.epoch, self._totals = loader.epoch, None
         logs = {name: total / max(len(loader.x), 1) for name, total in totals.items()}
@@ -186,15 +206,23 @@ class Model:
                     f"the loss is {loss} at {where}: the weights before this step are kept. "
                     "A smaller learning rate usually helps; also look for NaN or huge values in x"
                 )
-            run_backward(backward, loss_backward(), False)
+            self._backward(backward, loss_backward())
+        finally:
+            _runtime.set_fp_mode(mode)
+        return loss, outputs
+
+    def _backward(self, backward, d_outputs):
+        if self._updates_in_backward:
+            with self.optimizer.updating_in_backward():
+                run_backward(backward, d_outputs, False)
+            return
+        try:
+            run_backward(backward, d_outputs, False)
             self.optimizer.step(zero_grad=True)
         except BaseException:
             # What a broken-off backward pass has added must not reach the next step.
             self.optimizer.zero_grad()
             raise
-        finally:
-            _runtime.set_fp_mode(mode)
-        return loss, outputs
 
     def train_on_batch(self, x, y):
         """One update with one batch.
@@ -208,7 +236,8 @@ class Model:
         As `fit`.
         """
         x, y = self._checked(x, y)
-        loss, outputs = self._step(_converted(x, self.dtype), y, "this batch")
+        with Held():
+            loss, outputs = self._step(_converted(x, self.dtype), y, "this batch")
         return {"loss": loss} | {name: float(metric(outputs, y)) for name, metric in self.metrics.items()}
 
     def test_on_batch(self, x, y):

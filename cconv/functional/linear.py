@@ -85,7 +85,7 @@ def linear_relu(x, weight, bias=None):
 
 
 def linear_backward_into(dy, x, weight, dweight, dbias, need_dx=True):
-    """dx (or None) for layers; adds into `dweight` and `dbias`."""
+    """dx (or None) for layers; adds into `dweight`, which may also be a sink, and `dbias`."""
     dy = _arguments.like(dy, "dy", (*x.shape[:-1], weight.shape[0]), False, weight.dtype)
     _need_blas(weight.dtype)
     return _linear.backward(dy, np.ascontiguousarray(x, weight.dtype), weight, dweight, dbias, need_dx)

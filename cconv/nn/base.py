@@ -6,6 +6,8 @@ needs, so two threads may run one network. No layer modifies an array it was giv
 
 import numpy as np
 
+from cconv import _runtime
+
 
 class Parameter:
     """A trainable array and its gradient.
@@ -14,15 +16,19 @@ class Parameter:
     ----------
     data : ndarray, the values
     grad : ndarray of the same shape and dtype; backward adds into it
+        (while a Model trains a large network it stays as it is, see `cconv.Model`)
+    sink : None, or what takes the gradient instead of `grad` while an optimiser updates as backward goes
 
-    Inside a network that was gathered (`gather`), both are views of two flat buffers.
+    Inside a network that was gathered (`gather`), data and grad are views of two flat buffers. A gradient that
+    nobody asked for takes no memory.
     """
 
-    __slots__ = ("_data", "_grad")
+    __slots__ = ("_data", "_grad", "sink")
 
     def __init__(self, data):
         self._data = np.ascontiguousarray(data)
-        self._grad = np.zeros_like(self._data)
+        self._grad = None
+        self.sink = None
 
     @property
     def data(self):
@@ -34,11 +40,13 @@ class Parameter:
 
     @property
     def grad(self):
+        if self._grad is None:
+            self._grad = np.zeros(self.shape, self.dtype)
         return self._grad
 
     @grad.setter
     def grad(self, value):
-        self._grad[...] = _same_shape(value, self._grad)
+        self.grad[...] = _same_shape(value, self._data)
 
     @property
     def shape(self):
@@ -53,13 +61,47 @@ class Parameter:
         return self._data.dtype
 
     def zero_grad(self):
-        self._grad[...] = 0
+        if self._grad is not None:
+            self._grad[...] = 0
 
     def _rebind(self, data, grad):
         self._data, self._grad = data, grad
 
     def __repr__(self):
         return f"Parameter(shape={self.shape}, dtype={self.dtype})"
+
+
+class gradients:
+    """`with gradients(weight, bias) as (dweight, dbias):` arrays that a backward pass adds into.
+
+    They are the gradients, or zeros that the parameter's sink takes in the end. None stands for no parameter.
+    Whatever needs the values of these parameters should be computed before the end.
+    """
+
+    __slots__ = ("parameters", "arrays")
+
+    def __init__(self, *parameters):
+        self.parameters = parameters
+
+    def __enter__(self):
+        self.arrays = [_target(parameter) for parameter in self.parameters]
+        return self.arrays
+
+    def __exit__(self, kind, error, traceback):
+        for parameter, array in zip(self.parameters, self.arrays, strict=True):
+            if kind is None and parameter is not None and parameter.sink is not None:
+                parameter.sink.take(array)
+        del self.arrays
+
+
+def _target(parameter):
+    if parameter is None:
+        return None
+    if parameter.sink is None:
+        return parameter.grad
+    array = _runtime.empty(parameter.shape, parameter.dtype)
+    array.fill(0)
+    return array
 
 
 class Buffer:
@@ -240,7 +282,8 @@ class Layer:
         if dtype not in (np.float32, np.float64):
             raise TypeError(f"dtype must be float32 or float64, got {dtype}")
         for parameter in self.parameters():
-            parameter._rebind(parameter.data.astype(dtype), parameter.grad.astype(dtype))
+            grad = None if parameter._grad is None else parameter._grad.astype(dtype)
+            parameter._rebind(parameter.data.astype(dtype), grad)
         for _, buffer in self.named_buffers():
             if buffer.data.dtype.kind == "f":
                 buffer.data = buffer.data.astype(dtype)
@@ -267,11 +310,31 @@ def gather(layer):
     if len(dtypes) > 1:
         raise TypeError(f"parameters must share one dtype, got {sorted(map(str, dtypes))}")
     total = sum(parameter.size for parameter in parameters)
-    data, grad = np.empty(total, *dtypes), np.empty(total, *dtypes)
+    # Zeros that are never written take no memory.
+    data, grad = np.empty(total, *dtypes), np.zeros(total, *dtypes)
     position = 0
     for parameter in parameters:
         part = slice(position, position + parameter.size)
-        data[part], grad[part] = parameter.data.reshape(-1), parameter.grad.reshape(-1)
+        data[part] = parameter.data.reshape(-1)
+        if parameter._grad is not None:
+            grad[part] = parameter._grad.reshape(-1)
         parameter._rebind(data[part].reshape(parameter.shape), grad[part].reshape(parameter.shape))
         position += parameter.size
     return data, grad
+
+
+def adds_once(layer):
+    """Whether a backward pass is known to add to every Parameter at most once: all layers below `layer` are
+    cconv's own, and none of them, and no Parameter, stands in two places."""
+    layers, parameters, todo = set(), set(), [layer]
+    while todo:
+        layer = todo.pop()
+        own = [id(value) for _, value in layer._own(Parameter)]
+        if id(layer) in layers or not parameters.isdisjoint(own) or not type(layer).__module__.startswith("cconv."):
+            return False
+        layers.add(id(layer))
+        parameters.update(own)
+        if len(set(own)) < len(own):
+            return False
+        todo += layer.children()
+    return True

@@ -18,7 +18,7 @@ from cconv.functional.activation import relu_backward
 from cconv.functional.conv import ALGORITHM_NAMES, memory_order, prepare
 from cconv.functional.conv_transpose import Transposed, transpose_output_size
 from cconv.nn import init
-from cconv.nn.base import Layer, Parameter
+from cconv.nn.base import Layer, Parameter, gradients
 
 # Geometries a layer remembers; a network sees one or two input shapes at a time.
 REMEMBERED = 8
@@ -141,7 +141,8 @@ class _Forward(_Conv):
             if not geometry.takes_dy(dy):
                 dy = like(dy, "dy", geometry.y_shape, geometry.y_channels_last, geometry.dtype)
             if relu and bias is not None:
-                dy = geometry.backward_relu(dy, y, bias.grad)
+                with gradients(bias) as (dbias,):
+                    dy = geometry.backward_relu(dy, y, dbias)
             elif relu:
                 dy = relu_backward(dy, y)
             dx = None
@@ -149,9 +150,10 @@ class _Forward(_Conv):
                 # dx may lie as it likes: like dy, for which there are the faster algorithms.
                 back = self._geometry(geometry.x_shape, x, geometry.y_channels_last)
                 dx = back.backward_data(dy, weight.data)
-            geometry.backward_weight(x, dy, weight.grad)
-            if bias is not None and not relu:
-                geometry.backward_bias(dy, bias.grad)
+            with gradients(weight, None if relu else bias) as (dweight, dbias):
+                geometry.backward_weight(x, dy, dweight)
+                if dbias is not None:
+                    geometry.backward_bias(dy, dbias)
             return dx
 
         return y, backward
@@ -219,9 +221,10 @@ class _Transpose(_Conv):
         def backward(dy, need_dx=True):
             dy = floats(dy, "dy", self.rank + 2, geometry.dtype)
             dx = geometry.backward_data(dy, weight.data) if need_dx else None
-            geometry.backward_weight(x, dy, weight.grad)
-            if bias is not None:
-                bias.grad += np.moveaxis(dy, 1, -1).reshape(-1, dy.shape[1]).sum(0, np.float64)
+            with gradients(weight, bias) as (dweight, dbias):
+                geometry.backward_weight(x, dy, dweight)
+                if dbias is not None:
+                    dbias += np.moveaxis(dy, 1, -1).reshape(-1, dy.shape[1]).sum(0, np.float64)
             return dx
 
         return y, backward

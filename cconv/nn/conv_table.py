@@ -5,7 +5,7 @@ import numpy as np
 from cconv import functional as F
 from cconv.functional._arguments import spatial, whole
 from cconv.nn import init
-from cconv.nn.base import Layer, Parameter
+from cconv.nn.base import Layer, Parameter, gradients
 
 
 class ConvTable2d(Layer):
@@ -68,9 +68,10 @@ class ConvTable2d(Layer):
 
         def backward(dy, need_dx=True):
             dense_grad = F.conv2d_backward_weight(x, dy, self.kernel_size)
-            weight.grad += dense_grad[self._outputs, self._inputs]
-            if bias is not None:
-                bias.grad += np.sum(dy, axis=(0, 2, 3), dtype=np.float64).astype(bias.dtype)
+            with gradients(weight, bias) as (dweight, dbias):
+                dweight += dense_grad[self._outputs, self._inputs]
+                if bias is not None:
+                    dbias += np.sum(dy, axis=(0, 2, 3), dtype=np.float64).astype(bias.dtype)
             return F.conv2d_backward_data(dy, dense, x.shape[2:]) if need_dx else None
 
         return y, backward

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cconv.functional.lanes import MAX_STAGES, Chain
-from cconv.nn.base import Layer
+from cconv.nn.base import Layer, gradients
 from cconv.nn.combine import Sequential
 
 # With more channels a vector over channels is full, and other algorithms reuse more.
@@ -88,8 +88,8 @@ class ConvChain(Layer):
         y, saved = chain.forward(x, weights, biases, True)
 
         def backward(dy, need_dx=True):
-            dweights, dbiases = [c.weight.grad for c in self.convs], [c.bias.grad for c in self.convs]
-            return chain.backward(saved, weights, np.ascontiguousarray(dy), dweights, dbiases, need_dx)
+            with gradients(*[p for c in self.convs for p in (c.weight, c.bias)]) as targets:
+                return chain.backward(saved, weights, np.ascontiguousarray(dy), targets[::2], targets[1::2], need_dx)
 
         return y, backward
 

@@ -8,7 +8,7 @@ from cconv import functional as F
 from cconv.functional._arguments import whole
 from cconv.functional.linear import linear_backward_into, linear_relu
 from cconv.nn import init
-from cconv.nn.base import Layer, Parameter
+from cconv.nn.base import Layer, Parameter, gradients
 
 
 class Linear(Layer):
@@ -41,8 +41,10 @@ class Linear(Layer):
         y = (linear_relu if relu else F.linear)(x, weight.data, None if bias is None else bias.data)
 
         def backward(dy, need_dx=True):
-            dbias = None if bias is None else bias.grad
-            return linear_backward_into(dy, x, weight.data, weight.grad, dbias, need_dx)
+            with gradients(bias) as (dbias,):
+                # The weight is large: a sink takes its gradient piece by piece, when dx is done.
+                dweight = weight.grad if weight.sink is None else weight.sink
+                return linear_backward_into(dy, x, weight.data, dweight, dbias, need_dx)
 
         return y, backward
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cconv.functional import norm
-from cconv.nn.base import Buffer, Layer, Parameter
+from cconv.nn.base import Buffer, Layer, Parameter, gradients
 
 
 class _BatchNorm(Layer):
@@ -69,8 +69,8 @@ class _BatchNorm(Layer):
         mask = y if residual is not None else None
 
         def backward(dy):
-            dweight, dbias = (self.weight.grad, self.bias.grad) if self.affine else (None, None)
-            return norm.normalize_backward(dy, x, mean, rstd, weight, bias, dweight, dbias, relu, fixed, mask)
+            with gradients(self.weight, self.bias) as (dweight, dbias):
+                return norm.normalize_backward(dy, x, mean, rstd, weight, bias, dweight, dbias, relu, fixed, mask)
 
         return y, backward
 

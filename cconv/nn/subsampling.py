@@ -4,7 +4,7 @@ import numpy as np
 
 from cconv import functional as F
 from cconv.functional._arguments import whole
-from cconv.nn.base import Layer, Parameter
+from cconv.nn.base import Layer, Parameter, gradients
 
 
 class Subsampling(Layer):
@@ -36,11 +36,12 @@ class Subsampling(Layer):
         y += _per_channel(bias)
 
         def backward(dy, need_dx=True):
-            weight.grad += np.sum(dy * sums, axis=(0, 2, 3), dtype=np.float64).astype(weight.dtype)
-            bias.grad += np.sum(dy, axis=(0, 2, 3), dtype=np.float64).astype(bias.dtype)
-            if not need_dx:
-                return None
-            return F.avg_pool2d_backward(dy * _per_channel(weight), input_size, k, divisor_override=1)
+            with gradients(weight, bias) as (dweight, dbias):
+                dweight += np.sum(dy * sums, axis=(0, 2, 3), dtype=np.float64).astype(weight.dtype)
+                dbias += np.sum(dy, axis=(0, 2, 3), dtype=np.float64).astype(bias.dtype)
+                if not need_dx:
+                    return None
+                return F.avg_pool2d_backward(dy * _per_channel(weight), input_size, k, divisor_override=1)
 
         return y, backward
 

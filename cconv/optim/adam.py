@@ -35,13 +35,13 @@ class Adam(Optimizer):
         self.eps = nonnegative(eps, "eps")
         self.weight_decay = nonnegative(weight_decay, "weight_decay")
 
-    def _step(self, zero_grad):
+    def _update(self, zero_grad):
         beta1, beta2 = self.betas
         rate = self.lr / (1 - beta1**self.steps)
         correction = 1 / math.sqrt(1 - beta2**self.steps)
         decay, shrink = (0.0, 1 - self.lr * self.weight_decay) if self.decoupled else (self.weight_decay, 1.0)
-        _optim.adam(
-            self.data, self.grad, self.state["exp_avg"], self.state["exp_avg_sq"],
+        return _optim.adam(
+            self.data, self.state["exp_avg"], self.state["exp_avg_sq"],
             rate, correction, beta1, beta2, self.eps, decay, shrink, zero_grad,
         )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """What an optimiser is: options, and state of the same length as the flat array of all parameters."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -16,7 +17,8 @@ def nonnegative(value, name):
 class Optimizer:
     """Base of all optimisers: built from options, then bound to a network.
 
-    A subclass names its state arrays in `slots` and its options in `options`, and defines `_step`.
+    A subclass names its state arrays in `slots` and its options in `options`, and defines `_update`, or `_step`
+    where a step is more than one formula for all elements.
 
     Attributes
     ----------
@@ -33,13 +35,15 @@ class Optimizer:
         self.steps = 0
         self.data = self.grad = None
         self.state = {}
+        self._parameters = []
 
     def bind(self, layer):
         """Gather the parameters of `layer` into flat arrays, start with fresh state; returns self."""
         from cconv.nn.base import gather
 
         self.data, self.grad = gather(layer)
-        self.state = {name: np.zeros_like(self.data) for name in self.slots}
+        self._parameters = list(layer.parameters())
+        self.state = {name: np.zeros(self.data.shape, self.data.dtype) for name in self.slots}
         self.steps = 0
         return self
 
@@ -54,7 +58,43 @@ class Optimizer:
         self._step(zero_grad)
 
     def _step(self, zero_grad):
-        raise TypeError(f"{type(self).__name__} does not define _step")
+        self._update(zero_grad).sink(0, self.grad.size).take(self.grad)
+
+    def _update(self, zero_grad):
+        """The update of this step, whose sinks take gradients and with `zero_grad` leave zeros there."""
+        raise TypeError(f"{type(self).__name__} does not define _update")
+
+    def can_update_in_backward(self):
+        """Whether a step treats every element by itself, so that `updating_in_backward` is the same."""
+        cls = type(self)
+        return cls.step is Optimizer.step and cls._step is Optimizer._step
+
+    @contextlib.contextmanager
+    def updating_in_backward(self):
+        """One step around a backward pass: a parameter is updated as soon as its gradient is there.
+
+        Gradients are not kept: `grad` stays as it is, and large ones exist piece by piece. The same bits as
+        backward and `step`. Only where the pass adds to no parameter twice; parameters that it does not reach
+        are updated by their `grad`. When the pass fails, some parameters have been updated.
+        """
+        self._check_bound()
+        self.steps += 1
+        try:
+            update, position = self._update(False), 0
+            for parameter in self._parameters:
+                parameter.sink = update.sink(position, parameter.size)
+                position += parameter.size
+            yield
+            for parameter in self._parameters:
+                if not parameter.sink.taken:
+                    parameter.sink.take(parameter.grad)
+        except BaseException:
+            if not any(parameter.sink is not None and parameter.sink.taken for parameter in self._parameters):
+                self.steps -= 1
+            raise
+        finally:
+            for parameter in self._parameters:
+                parameter.sink = None
 
     def zero_grad(self):
         """Set every gradient to zero."""

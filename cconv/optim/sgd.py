@@ -33,9 +33,9 @@ class SGD(Optimizer):
         if self.nesterov and (self.momentum == 0 or self.dampening != 0):
             raise ValueError("nesterov needs momentum > 0 and dampening 0")
 
-    def _step(self, zero_grad):
+    def _update(self, zero_grad):
         velocity = self.state["momentum_buffer"] if self.momentum else None
         keep = 1.0 if self.steps == 1 else 1.0 - self.dampening
-        _optim.sgd(
-            self.data, self.grad, velocity, self.lr, self.momentum, keep, self.weight_decay, self.nesterov, zero_grad
+        return _optim.sgd(
+            self.data, velocity, self.lr, self.momentum, keep, self.weight_decay, self.nesterov, zero_grad
         )

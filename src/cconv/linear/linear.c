@@ -127,3 +127,84 @@ cc_status cc_linear_backward(const cc_context *context, const cc_linear *linear,
     }
     return CC_OK;
 }
+
+/* Blocks of dweight on their way to a sink: elements that stay in a core's cache, at least so many rows, and whole
+ * panels of columns. Even the smallest is too large for cc_gemm to treat it unlike the whole product. */
+#define SINK_BLOCK (160 << 10)
+#define SINK_ROWS 128
+#define SINK_COLUMNS 64
+/* From so many rows of x on the order of a sum depends on the size of the product: it stays in one block. */
+#define SINK_LONG_SUM 4096
+
+typedef struct sink_job {
+    const cc_context *context;
+    const cc_linear *linear;
+    const float *dy, *x;
+    const cc_sink *sink;
+    float *scratch;
+    int64_t begin, row_blocks, column_blocks, block;
+    int status;
+} sink_job;
+
+/* Where the i-th of `parts` near-equal ranges of [0, n) begins, a multiple of `unit`. */
+static int64_t cut(int64_t n, int64_t unit, int64_t parts, int64_t i)
+{
+    const int64_t units = cc_ceil_div(n, unit);
+    return cc_min(n, unit * (units / parts * i + cc_min(i, units % parts)));
+}
+
+static void sink_blocks(void *argument, int64_t begin, int64_t end, int part)
+{
+    sink_job *job = argument;
+    const cc_linear *l = job->linear;
+    float *block = job->scratch + part * job->block;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t i = item / job->column_blocks, j = item % job->column_blocks;
+        const int64_t top = cut(l->out, 1, job->row_blocks, i), rows = cut(l->out, 1, job->row_blocks, i + 1) - top;
+        const int64_t left = cut(l->in, SINK_COLUMNS, job->column_blocks, j);
+        const int64_t columns = cut(l->in, SINK_COLUMNS, job->column_blocks, j + 1) - left;
+        const cc_status status = cc_gemm(job->context, true, false, rows, columns, l->rows, job->dy + top, l->out,
+                                         job->x + left, l->in, false, block, columns, NULL);
+        if (status != CC_OK) {
+            __atomic_store_n(&job->status, (int)status, __ATOMIC_RELAXED);
+            return;
+        }
+        for (int64_t r = 0; r < rows; r++)
+            job->sink->take(job->sink, job->begin + (top + r) * l->in + left, columns, block + r * columns);
+    }
+}
+
+static cc_status sink_whole(const cc_context *context, const cc_linear *l, const void *dy, const void *x,
+                            const cc_sink *sink, int64_t begin, void *dweight)
+{
+    CC_TRY(multiply(context, l->dtype, true, false, l->out, l->in, l->rows, dy, x, false, dweight, NULL, false));
+    cc_sink_give(context, sink, l->dtype, begin, l->out * l->in, dweight);
+    return CC_OK;
+}
+
+cc_status cc_linear_backward_weight(const cc_context *context, const cc_linear *linear, const void *dy, const void *x,
+                                    const cc_sink *sink, int64_t begin)
+{
+    CC_TRY(validate(linear));
+    const int64_t in = linear->in, out = linear->out;
+    if (in == 0 || out == 0)
+        return CC_OK;
+    const int64_t rows = cc_min(out, cc_max(SINK_ROWS, SINK_BLOCK / in)), columns = cc_min(in, SINK_BLOCK / rows);
+    sink_job job = {
+        .context = context, .linear = linear, .dy = dy, .x = x, .sink = sink, .begin = begin,
+        .row_blocks = cc_ceil_div(out, rows), .column_blocks = cc_ceil_div(in, columns),
+    };
+    const int64_t blocks = job.row_blocks * job.column_blocks;
+    const bool whole = blocks == 1 || linear->dtype != CC_F32 || linear->rows >= SINK_LONG_SUM;
+    const int parts = whole ? 1 : cc_parts(context->pool, blocks, 1);
+    job.block = whole ? out * in : cc_ceil_div(out, job.row_blocks) * (cc_ceil_div(in, job.column_blocks) + SINK_COLUMNS);
+    job.scratch = cc_arena_alloc(context->arena, (size_t)(parts * job.block) * cc_dtype_size(linear->dtype));
+    if (job.scratch == NULL)
+        return CC_ERR_MEMORY;
+    if (whole)
+        job.status = sink_whole(context, linear, dy, x, sink, begin, job.scratch);
+    else
+        cc_parallel_for(context->pool, parts, blocks, sink_blocks, &job);
+    cc_arena_free(context->arena, job.scratch);
+    return (cc_status)job.status;
+}

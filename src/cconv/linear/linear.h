@@ -8,7 +8,7 @@
 #ifndef CC_LINEAR_H
 #define CC_LINEAR_H
 
-#include "../context.h"
+#include "../sink.h"
 
 typedef struct cc_linear {
     int64_t rows, in, out;
@@ -21,5 +21,10 @@ cc_status cc_linear_forward(const cc_context *context, const cc_linear *linear, 
 /* dx = dy W, dweight += dy^T x, dbias += column sums of dy; any of the three may be NULL. */
 cc_status cc_linear_backward(const cc_context *context, const cc_linear *linear, const void *dy, const void *x,
                              const void *weight, void *dx, void *dweight, void *dbias);
+
+/* dweight in blocks to `sink`, for which it begins at element `begin`. After CC_ERR_MEMORY
+ * some may have been given. */
+cc_status cc_linear_backward_weight(const cc_context *context, const cc_linear *linear, const void *dy, const void *x,
+                                    const cc_sink *sink, int64_t begin);
 
 #endif

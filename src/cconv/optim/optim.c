@@ -1,57 +1,37 @@
 #include "optim.h"
 
-#define BLOCK 4096
-
-typedef struct step_job {
-    const cc_context *context;
-    const cc_sgd *sgd;
-    const cc_adam *adam;
-    cc_dtype dtype;
-    int64_t n;
-    char *p, *g, *first, *second;
-} step_job;
-
-static void step_blocks(void *argument, int64_t begin, int64_t end, int part)
+static void take_sgd(const cc_sink *sink, int64_t begin, int64_t n, void *g)
 {
-    const step_job *job = argument;
-    const cc_optim_kernels *kernels = &job->context->kernels->optim;
-    const size_t size = cc_dtype_size(job->dtype);
-    (void)part;
-    for (int64_t block = begin; block < end; block++) {
-        const int64_t start = block * BLOCK, count = cc_min(BLOCK, job->n - start);
-        const size_t offset = (size_t)start * size;
-        char *first = job->first == NULL ? NULL : job->first + offset;
-        if (job->sgd != NULL)
-            kernels->sgd[job->dtype](job->sgd, count, job->p + offset, job->g + offset, first);
-        else
-            kernels->adam[job->dtype](job->adam, count, job->p + offset, job->g + offset, first,
-                                      job->second + offset);
-    }
+    const cc_update *u = (const cc_update *)(const void *)sink;
+    const size_t offset = (size_t)begin * cc_dtype_size(u->dtype);
+    u->kernels->sgd[u->dtype](&u->sgd, n, u->p + offset, g, u->first == NULL ? NULL : u->first + offset);
 }
 
-static cc_status step(step_job *job)
+static void take_adam(const cc_sink *sink, int64_t begin, int64_t n, void *g)
 {
-    if (job->dtype != CC_F32 && job->dtype != CC_F64)
+    const cc_update *u = (const cc_update *)(const void *)sink;
+    const size_t offset = (size_t)begin * cc_dtype_size(u->dtype);
+    u->kernels->adam[u->dtype](&u->adam, n, u->p + offset, g, u->first + offset, u->second + offset);
+}
+
+cc_status cc_update_sgd(const cc_context *context, const cc_sgd *sgd, cc_dtype dtype, void *p, void *velocity,
+                        cc_update *update)
+{
+    if ((dtype != CC_F32 && dtype != CC_F64) || (velocity == NULL && sgd->momentum != 0.0))
         return CC_ERR_ARGUMENT;
-    if (job->n < 0)
-        return CC_ERR_ARGUMENT;
-    const int64_t blocks = job->n / BLOCK + (job->n % BLOCK != 0);
-    cc_parallel_for(job->context->pool, cc_parts(job->context->pool, blocks, 4), blocks, step_blocks, job);
+    *update = (cc_update){.sink = {take_sgd}, .kernels = &context->kernels->optim, .dtype = dtype, .p = p,
+                          .first = velocity};
+    update->sgd = *sgd;
     return CC_OK;
 }
 
-cc_status cc_sgd_step(const cc_context *context, const cc_sgd *sgd, cc_dtype dtype, int64_t n, void *p, void *g,
-                      void *velocity)
+cc_status cc_update_adam(const cc_context *context, const cc_adam *adam, cc_dtype dtype, void *p, void *m, void *v,
+                         cc_update *update)
 {
-    if (velocity == NULL && sgd->momentum != 0.0)
+    if (dtype != CC_F32 && dtype != CC_F64)
         return CC_ERR_ARGUMENT;
-    step_job job = {.context = context, .sgd = sgd, .dtype = dtype, .n = n, .p = p, .g = g, .first = velocity};
-    return step(&job);
-}
-
-cc_status cc_adam_step(const cc_context *context, const cc_adam *adam, cc_dtype dtype, int64_t n, void *p, void *g,
-                       void *m, void *v)
-{
-    step_job job = {.context = context, .adam = adam, .dtype = dtype, .n = n, .p = p, .g = g, .first = m, .second = v};
-    return step(&job);
+    *update = (cc_update){.sink = {take_adam}, .kernels = &context->kernels->optim, .dtype = dtype, .p = p,
+                          .first = m, .second = v};
+    update->adam = *adam;
+    return CC_OK;
 }
