@@ -13,13 +13,9 @@ from cconv.fuse import fuse
 from cconv.history import History
 from cconv.interrupt import Held
 from cconv.metrics import named
-from cconv.nn.base import adds_once
 from cconv.nn.combine import run_backward
 from cconv.nn.loss import NAMED
 from cconv.progress import Progress
-
-# Bytes of parameters from which on the traffic of their gradients costs more than calls of the optimiser.
-_LARGE = 8 << 20
 
 
 class Model:
@@ -72,9 +68,8 @@ class Model:
         self.optimizer = optimizer
         net.zero_grad()
         self.optimizer.bind(net)
-        self._updates_in_backward = (
-            self.optimizer.data.nbytes >= _LARGE and self.optimizer.can_update_in_backward() and adds_once(net)
-        )
+        can_update_in_backward = getattr(optimizer, "can_update_in_backward", None)
+        self._updates_in_backward = can_update_in_backward is not None and can_update_in_backward(net)
         self._fused = fuse(net)
         self._parameter = next(net.parameters(), None)
         self._seen = None, None  # shape of a sample, and the classes that it gives

@@ -10,7 +10,6 @@ from small_model import small_data, small_model, weights
 
 import cconv
 import cconv.callbacks
-import cconv.model
 from cconv import Model, models, nn, optim
 
 OPTIMIZERS = [
@@ -41,11 +40,11 @@ def batch(shape, n=20):
 
 @pytest.fixture
 def everything_is_large(monkeypatch):
-    monkeypatch.setattr(cconv.model, "_LARGE", 0)
+    monkeypatch.setattr(optim.base, "LARGE", 0)
 
 
 def trained(make, optimizer, x, y, steps=3):
-    """All bits of two models' training: without and with updates in backward where `_LARGE` says so."""
+    """All bits of two models' training: without and with updates in backward where `LARGE` says so."""
     model = Model(make(), optimizer=optimizer())
     losses = [model.train_on_batch(x, y)["loss"] for _ in range(steps)]
     return model, [np.array(losses), model.optimizer.data, *model.optimizer.state.values()]
@@ -60,7 +59,7 @@ def trained(make, optimizer, x, y, steps=3):
 def test_same_bits_as_backward_and_step(make, shape, optimizer, monkeypatch):
     x, y = batch(shape)
     flat, expected = trained(make, optimizer, x, y)
-    monkeypatch.setattr(cconv.model, "_LARGE", 0)
+    monkeypatch.setattr(optim.base, "LARGE", 0)
     model, actual = trained(make, optimizer, x, y)
     assert not flat._updates_in_backward and model._updates_in_backward
     assert all(np.array_equal(a, b) for a, b in zip(actual, expected, strict=True))
@@ -71,7 +70,7 @@ def test_same_bits_as_backward_and_step(make, shape, optimizer, monkeypatch):
 def test_same_bits_in_float64(monkeypatch):
     x, y = batch((3, 16, 16))
     run = [trained(lambda: conv_net().astype(np.float64), OPTIMIZERS[1], x, y)[1]]
-    monkeypatch.setattr(cconv.model, "_LARGE", 0)
+    monkeypatch.setattr(optim.base, "LARGE", 0)
     run.append(trained(lambda: conv_net().astype(np.float64), OPTIMIZERS[1], x, y)[1])
     assert all(np.array_equal(a, b) for a, b in zip(*run, strict=True))
 
@@ -169,7 +168,7 @@ def test_parameters_out_of_reach_are_updated_by_their_gradient():
 @pytest.mark.parametrize("large", [False, True])
 def test_ctrl_c_within_a_step_resumes_to_the_bit(large, monkeypatch, tmp_path):
     if large:
-        monkeypatch.setattr(cconv.model, "_LARGE", 0)
+        monkeypatch.setattr(optim.base, "LARGE", 0)
     (x, y), _ = small_data()
     whole = small_model()
     whole.fit(x, y, epochs=2, verbose=0)

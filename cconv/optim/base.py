@@ -5,6 +5,11 @@ import math
 
 import numpy as np
 
+from cconv.nn.base import adds_once, gather
+
+# Bytes of parameters from which on they are updated in the backward pass.
+LARGE = 8 << 20
+
 
 def nonnegative(value, name):
     """`value` as a finite float >= 0."""
@@ -39,8 +44,6 @@ class Optimizer:
 
     def bind(self, layer):
         """Gather the parameters of `layer` into flat arrays, start with fresh state; returns self."""
-        from cconv.nn.base import gather
-
         self.data, self.grad = gather(layer)
         self._parameters = list(layer.parameters())
         self.state = {name: np.zeros(self.data.shape, self.data.dtype) for name in self.slots}
@@ -64,10 +67,14 @@ class Optimizer:
         """The update of this step, whose sinks take gradients and with `zero_grad` leave zeros there."""
         raise TypeError(f"{type(self).__name__} does not define _update")
 
-    def can_update_in_backward(self):
-        """Whether a step treats every element by itself, so that `updating_in_backward` is the same."""
-        cls = type(self)
-        return cls.step is Optimizer.step and cls._step is Optimizer._step
+    def can_update_in_backward(self, layer):
+        """Whether `updating_in_backward` does the same as `step` for `layer`, and pays.
+
+        A step must treat every element by itself, backward give every gradient at once, and the parameters be so
+        large that writing their gradients costs more than calls.
+        """
+        cls, known = type(self), adds_once(layer)
+        return known and cls.step is Optimizer.step and cls._step is Optimizer._step and self.data.nbytes >= LARGE
 
     @contextlib.contextmanager
     def updating_in_backward(self):
