@@ -14,7 +14,7 @@ from cconv.history import History
 from cconv.interrupt import Held
 from cconv.metrics import named
 from cconv.nn.combine import run_backward
-from cconv.nn.loss import NAMED
+from cconv.nn.loss import loss_of
 from cconv.progress import Progress
 
 
@@ -62,7 +62,7 @@ class Model:
 
             optimizer = SGD(0.01, momentum=0.9)
         self.net = net
-        self.loss = _loss(loss)
+        self.loss = loss_of(loss)
         self.loss_name = loss if isinstance(loss, str) else None
         self.metrics = named(metrics)
         self.optimizer = optimizer
@@ -391,13 +391,3 @@ def _converted(x, dtype):
     if x.dtype == np.uint8:
         return np.divide(x, dtype.type(255), dtype=dtype)
     return x.astype(dtype)
-
-
-def _loss(loss):
-    if not isinstance(loss, str):
-        if not callable(getattr(loss, "forward", None)):
-            raise TypeError(f"loss must be a name or have a forward method, got {type(loss).__name__}")
-        return loss
-    if loss not in NAMED:
-        raise ValueError(f"loss must be one of {', '.join(NAMED)} or an object, got {loss!r}")
-    return NAMED[loss]()

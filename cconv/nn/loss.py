@@ -117,3 +117,20 @@ NAMED = {
     "smooth_l1": SmoothL1Loss, "bce": BCELoss, "bce_with_logits": BCEWithLogitsLoss, "kl_div": KLDivLoss,
     "hinge": HingeLoss, "multi_margin": MultiMarginLoss, "focal": FocalLoss,
 }  # fmt: skip
+
+
+def loss_of(loss):
+    """The loss that a name stands for, or `loss` itself where it has a forward method.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For other names and objects.
+    """
+    if not isinstance(loss, str):
+        if not callable(getattr(loss, "forward", None)):
+            raise TypeError(f"loss must be a name or have a forward method, got {type(loss).__name__}")
+        return loss
+    if loss not in NAMED:
+        raise ValueError(f"loss must be one of {', '.join(NAMED)} or an object, got {loss!r}")
+    return NAMED[loss]()
