@@ -23,7 +23,7 @@ from cconv.runtime import get_num_threads, set_num_threads, show_config
 if "threadpoolctl" in _sys.modules:
     importlib.import_module("cconv.threadpool")
 
-_LAZY_MODULES = {"functional", "nn", "models", "optim", "data", "callbacks"}
+_LAZY_MODULES = {"functional", "nn", "models", "optim", "data", "callbacks", "metrics", "plot"}
 _LAZY_NAMES = {"Model": "cconv.model", "History": "cconv.history"}
 
 __all__ = ["get_num_threads", "set_num_threads", "show_config", "__version__", *_LAZY_MODULES, *_LAZY_NAMES]
