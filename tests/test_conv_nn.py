@@ -91,7 +91,7 @@ def test_fractional_stride():
 
 def test_refused():
     for arguments, word in (
-        ({"padding_mode": "reflect"}, "padding_mode"),
+        ({"padding_mode": "mirror"}, "padding_mode"),
         ({"groups": 2}, "groups"),
         ({"algo": "fastest"}, "algo"),
         ({"padding": "some"}, "padding"),

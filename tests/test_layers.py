@@ -64,8 +64,14 @@ CASES = {
         (lambda: nn.Conv2d(3, 3, 3, groups=3), (2, 3, 5, 5)),
         (lambda: nn.Conv2d(1, 3, 5, padding=2), (2, 1, 6, 6)),
         (lambda: nn.Conv2d(5, 4, 1), (2, 5, 3, 3)),
+        (lambda: nn.Conv2d(3, 4, 3, padding=(1, 2), padding_mode="reflect"), (2, 3, 5, 4)),
+        (lambda: nn.Conv2d(5, 4, (2, 4), padding="same", padding_mode="replicate"), (2, 5, 3, 4)),
+        (lambda: nn.Conv2d(1, 4, 5, padding=((2, 1), (0, 2)), stride=2, padding_mode="circular"), (2, 1, 6, 6)),
     ],
-    "Conv3d": [(lambda: nn.Conv3d(2, 3, 2, padding=1), (2, 2, 3, 4, 3))],
+    "Conv3d": [
+        (lambda: nn.Conv3d(2, 3, 2, padding=1, padding_mode="circular"), (2, 2, 3, 4, 3)),
+        (lambda: nn.Conv3d(2, 3, 2, padding=1), (2, 2, 3, 4, 3)),
+    ],
     "ConvTranspose1d": [(lambda: nn.ConvTranspose1d(3, 2, 3, stride=2, padding=1, output_padding=1), (2, 3, 5))],
     "ConvTranspose2d": [
         (lambda: nn.ConvTranspose2d(3, 2, 3, stride=2, padding=1), (2, 3, 4, 3)),
@@ -127,6 +133,20 @@ ACTIVATIONS = (
     "ReLU", "Sigmoid", "Tanh", "LeakyReLU", "ELU", "SELU", "GELU", "SiLU", "Softplus", "Identity", "ReLU6",
     "Hardtanh", "Hardsigmoid", "Hardswish", "Mish", "Softsign", "CELU", "LogSigmoid",
 )  # fmt: skip
+SPATIAL = {1: (2, 3, 5), 2: (2, 3, 4, 5), 3: (2, 2, 4, 3, 4)}
+PADS = ("ZeroPad", "ReflectionPad", "ReplicationPad", "CircularPad")
+CASES |= {
+    f"{name}{rank}d": [
+        (lambda name=name, rank=rank: getattr(nn, f"{name}{rank}d")(1), SPATIAL[rank]),
+        (lambda name=name, rank=rank: getattr(nn, f"{name}{rank}d")((2, -1, 1, 0, 0, 2)[: 2 * rank]), SPATIAL[rank]),
+    ]
+    for name in PADS
+    for rank in SPATIAL
+}
+CASES |= {
+    f"ConstantPad{rank}d": [(lambda rank=rank: getattr(nn, f"ConstantPad{rank}d")(1, -0.5), SPATIAL[rank])]
+    for rank in SPATIAL
+}
 CASES |= {name: [(lambda name=name: getattr(nn, name)(), (2, 3, 4, 5))] for name in ACTIVATIONS}
 
 

@@ -12,6 +12,7 @@ from cconv.functional.local_norm import *
 from cconv.functional.loss import *
 from cconv.functional.margin_loss import *
 from cconv.functional.norm import *
+from cconv.functional.padding import *
 from cconv.functional.pool import *
 from cconv.functional.sample_norm import *
 from cconv.functional.unpool import *

@@ -54,6 +54,23 @@ from cconv.nn.loss import (
 )
 from cconv.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from cconv.nn.normalize import Normalize
+from cconv.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from cconv.nn.pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,

@@ -17,6 +17,7 @@ from cconv.functional._arguments import (
 from cconv.functional.activation import relu_backward
 from cconv.functional.conv import ALGORITHM_NAMES, memory_order, prepare
 from cconv.functional.conv_transpose import Transposed, transpose_output_size
+from cconv.functional.padding import padded, padded_backward
 from cconv.nn import init
 from cconv.nn.base import Layer, Parameter, gradients
 
@@ -33,9 +34,11 @@ class _Conv(Layer):
 
     rank = 2
 
+    padding_modes = ("zeros",)
+
     def _setup(self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode, algo):
-        if padding_mode != "zeros":
-            raise ValueError(f"padding_mode must be 'zeros', got {padding_mode!r}")
+        if padding_mode not in self.padding_modes:
+            raise ValueError(f"padding_mode must be one of {self.padding_modes}, got {padding_mode!r}")
         if not isinstance(algo, str) or algo not in ALGORITHM_NAMES:
             raise ValueError(f"algo must be one of {', '.join(ALGORITHM_NAMES)}, got {algo!r}")
         self.in_channels = whole(in_channels, "in_channels", 0)
@@ -44,7 +47,7 @@ class _Conv(Layer):
         self.stride = spatial(stride, self.rank, "stride")
         self.dilation = spatial(dilation, self.rank, "dilation")
         self.groups = whole(groups, "groups", 1)
-        self.padding = padding
+        self.padding, self.padding_mode = padding, padding_mode
         self.algo = algo
         for name in ("in_channels", "out_channels"):
             if getattr(self, name) % self.groups != 0:
@@ -100,10 +103,14 @@ class _Conv(Layer):
             value = getattr(self, name, default)
             if value not in (default, (default,) * self.rank):
                 text += f", {name}={value!r}"
+        if self.padding_mode != "zeros":
+            text += f", padding_mode={self.padding_mode!r}"
         return text + ("" if self.bias is not None else ", bias=False")
 
 
 class _Forward(_Conv):
+    padding_modes = ("zeros", "reflect", "replicate", "circular")
+
     def __init__(
         self,
         in_channels,
@@ -127,12 +134,23 @@ class _Forward(_Conv):
     def _make_geometry(self, shape, last):
         w = self.weight
         return prepare(
-            shape, w.shape, self.stride, self.padding, self.dilation, self.groups, self.algo, w.dtype, last,
-            last or w.dtype == np.float32,
+            shape, w.shape, self.stride, self.padding if self.padding_mode == "zeros" else 0, self.dilation,
+            self.groups, self.algo, w.dtype, last, last or w.dtype == np.float32,
         )  # fmt: skip
+
+    def _bordered(self, x):
+        """(x within its border, the border or None where the convolution adds zeros itself)."""
+        if self.padding_mode == "zeros":
+            return x, None
+        x = floats(x, "x", self.rank + 2, self.weight.dtype)
+        self._check(x.shape)
+        pads = paddings(self.padding, self.rank, x.shape[2:], self.kernel_size, self.stride, self.dilation)
+        border = ((0, 0), (0, 0), *pads)
+        return padded(x, border, self.padding_mode), border
 
     def forward(self, x, train, relu=False):
         """As every layer's; with `relu` y is max(y, 0)."""
+        x, border = self._bordered(x)
         x, geometry = self._prepared(x)
         weight, bias = self.weight, self.bias
         y = geometry.forward(x, weight.data, None if bias is None else bias.data, None, relu)
@@ -150,6 +168,8 @@ class _Forward(_Conv):
                 # dx may lie as it likes: like dy, for which there are the faster algorithms.
                 back = self._geometry(geometry.x_shape, x, geometry.y_channels_last)
                 dx = back.backward_data(dy, weight.data)
+                if border is not None:
+                    dx = padded_backward(dx, border, self.padding_mode)
             with gradients(weight, None if relu else bias) as (dweight, dbias):
                 geometry.backward_weight(x, dy, dweight)
                 if dbias is not None:
@@ -161,7 +181,7 @@ class _Forward(_Conv):
     def infer(self, x, scale=None, shift=None, residual=None, relu=False):
         """(conv(x) * scale + shift) + residual, then max(y, 0) with `relu`; scale and shift (out_channels,) go
         into weight and bias."""
-        x, geometry = self._prepared(x)
+        x, geometry = self._prepared(self._bordered(x)[0])
         weight, bias = self.weight.data, None if self.bias is None else self.bias.data
         if scale is not None:
             weight = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
@@ -255,7 +275,8 @@ class Conv2d(_Forward):
     padding : int, tuple, (before, after) pairs, or a name; as in `functional.conv2d`
     groups : int
     bias : bool
-    padding_mode : "zeros"
+    padding_mode : "zeros", "reflect", "replicate" or "circular"
+        What stands around the image, as in `functional.pad`.
     rng : None, seed or Generator
         Of the initial weights: uniform on +-1/sqrt(fan_in), as in torch.
     dtype : float32 or float64

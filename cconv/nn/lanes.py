@@ -44,6 +44,7 @@ class ConvChain(Layer):
             and conv.in_channels <= _MOST_INPUT_CHANNELS
             and conv.out_channels <= _MOST_OUTPUT_CHANNELS
             and not isinstance(conv.padding, str)
+            and conv.padding_mode == "zeros"
             and all(max(pair) < k for pair, k in zip(_pairs(conv.padding), conv.kernel_size, strict=True))
             and _is_2x2(pool)
         )
