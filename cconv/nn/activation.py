@@ -4,7 +4,7 @@ import numpy as np
 
 from cconv import functional as F
 from cconv.functional._arguments import one_of, real, whole
-from cconv.nn.base import Layer, Parameter
+from cconv.nn.base import Layer, Parameter, gradients
 
 
 class Identity(Layer):
@@ -102,7 +102,8 @@ class PReLU(Layer):
 
         def backward(dy, need_dx=True):
             dx, dweight = F.prelu_backward(dy, x, weight.data)
-            weight.grad += dweight
+            with gradients(weight) as (target,):
+                target += dweight
             return dx if need_dx else None
 
         return F.prelu(x, weight.data), backward

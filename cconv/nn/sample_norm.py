@@ -4,7 +4,7 @@ import numpy as np
 
 from cconv.functional import sample_norm as F
 from cconv.functional._arguments import flag, real, whole
-from cconv.nn.base import Layer, Parameter
+from cconv.nn.base import Layer, Parameter, gradients
 from cconv.nn.norm import _BatchNorm
 
 
@@ -123,11 +123,11 @@ def _data(layer):
 
 def _into_parameters(layer, backward):
     def into_parameters(dy, need_dx=True):
-        dx, dweight, dbias = backward(dy)
-        if layer.weight is not None:
-            layer.weight.grad += dweight
-        if layer.bias is not None:
-            layer.bias.grad += dbias
+        dx, *sums = backward(dy)
+        with gradients(layer.weight, layer.bias) as targets:
+            for target, gradient in zip(targets, sums, strict=True):
+                if target is not None:
+                    target += gradient
         return dx if need_dx else None
 
     return into_parameters
