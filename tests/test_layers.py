@@ -84,6 +84,9 @@ CASES = {
         (lambda: nn.MaxPool2d(3, 2, padding=1, ceil_mode=True), (2, 3, 7, 6)),
     ],
     "MaxPool3d": [(lambda: nn.MaxPool3d(2), (2, 2, 4, 4, 5))],
+    "LPPool1d": [(lambda: nn.LPPool1d(2, 3, 2), (2, 3, 8))],
+    "LPPool2d": [(lambda: nn.LPPool2d(3, (2, 3), 2, ceil_mode=True), (2, 3, 5, 6))],
+    "LPPool3d": [(lambda: nn.LPPool3d(1.5, 2), (2, 2, 4, 4, 5))],
     "AvgPool1d": [(lambda: nn.AvgPool1d(3, 2, padding=1), (2, 3, 8))],
     "AvgPool2d": [
         (lambda: nn.AvgPool2d(2), (2, 3, 4, 6)),

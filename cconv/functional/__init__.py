@@ -10,6 +10,7 @@ from cconv.functional.im2col import *
 from cconv.functional.linear import *
 from cconv.functional.local_norm import *
 from cconv.functional.loss import *
+from cconv.functional.lp_pool import *
 from cconv.functional.margin_loss import *
 from cconv.functional.norm import *
 from cconv.functional.padding import *

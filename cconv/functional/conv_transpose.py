@@ -7,6 +7,7 @@ import numpy as np
 
 from cconv import _runtime
 from cconv.functional._arguments import activation, floats, like, paddings, parameter, spatial, whole
+from cconv.functional._ranks import each_rank
 from cconv.functional.conv import prepare
 
 __all__ = [
@@ -98,14 +99,47 @@ class Transposed:
         self.conv.backward_weight(self._dy(dy), x, dw)
 
 
-def _forward(rank, x, weight, bias, stride, padding, output_padding, groups, dilation, algo):
+def _conv_transpose(
+    rank, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
+):
+    """Transposed convolution over # spatial axes: the gradient of `conv#d` for its input.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, C, spatial...), float32 or float64
+    weight : ndarray, shape (C, OC/groups, kernel...), dtype of x
+    bias : ndarray, shape (OC,), optional
+    stride, dilation : int or one int an axis
+    padding : int, one int an axis, or one (before, after) pair an axis
+        Taken away from both ends of the output.
+    output_padding : int or one int an axis, below stride or dilation
+        Added to the end of the output.
+    groups : int
+    algo : as in `conv#d`, which it names the backward_data pass of
+
+    Returns
+    -------
+    y : ndarray, shape (N, OC, out...), in the memory order of x
+        out = (in - 1)*stride - before - after + dilation*(kernel - 1) + output_padding + 1
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument and the shapes.
+    """
     x, last = activation(x, "x", rank + 2)
     weight = floats(weight, "weight", rank + 2, x.dtype)
     t = Transposed(x.shape, weight.shape, stride, padding, output_padding, groups, dilation, x.dtype, last, algo)
     return t.forward(x, np.ascontiguousarray(weight), parameter(bias, "bias", (t.y_shape[1],), x.dtype))
 
 
-def _backward_data(rank, dy, weight, input_size, stride, padding, output_padding, groups, dilation, algo):
+def _conv_transpose_backward_data(
+    rank, dy, weight, input_size, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
+):
+    """Gradient of `conv_transpose#d` for x, shape (N, C, spatial...).
+
+    dy has shape (N, OC, out...); `input_size` is the spatial size of x. Others and errors as in `conv_transpose#d`.
+    """
     dy, last = activation(dy, "dy", rank + 2)
     weight = floats(weight, "weight", rank + 2, dy.dtype)
     shape = (dy.shape[0], weight.shape[0], *spatial(input_size, rank, "input_size"))
@@ -113,7 +147,13 @@ def _backward_data(rank, dy, weight, input_size, stride, padding, output_padding
     return t.backward_data(dy, np.ascontiguousarray(weight))
 
 
-def _backward_weight(rank, x, dy, kernel_size, stride, padding, output_padding, groups, dilation, algo):
+def _conv_transpose_backward_weight(
+    rank, x, dy, kernel_size, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
+):
+    """Gradient of `conv_transpose#d` for weight, shape (C, OC/groups, kernel...).
+
+    x has shape (N, C, spatial...), dy (N, OC, out...). Others and errors as in `conv_transpose#d`.
+    """
     x, last = activation(x, "x", rank + 2)
     dy = floats(dy, "dy", rank + 2, x.dtype)
     groups = whole(groups, "groups", 1)
@@ -129,108 +169,10 @@ def _backward_weight(rank, x, dy, kernel_size, stride, padding, output_padding, 
     return dw
 
 
-def conv_transpose1d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"):
-    """Transposed convolution over one spatial axis: x (N, C, L), weight (C, OC/groups, K).
-
-    See `conv_transpose2d`.
-    """
-    return _forward(1, x, weight, bias, stride, padding, output_padding, groups, dilation, algo)
-
-
-def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"):
-    """Transposed convolution over two spatial axes: the gradient of `conv2d` for its input.
-
-    Parameters
-    ----------
-    x : ndarray, shape (N, C, H, W), float32 or float64
-    weight : ndarray, shape (C, OC/groups, KH, KW), dtype of x
-    bias : ndarray, shape (OC,), optional
-    stride, dilation : int or one int an axis
-    padding : int, one int an axis, or one (before, after) pair an axis
-        Taken away from both ends of the output.
-    output_padding : int or one int an axis, below stride or dilation
-        Added to the end of the output.
-    groups : int
-    algo : as in `conv2d`, which it names the backward_data pass of
-
-    Returns
-    -------
-    y : ndarray, shape (N, OC, OH, OW), in the memory order of x
-        OH = (H - 1)*stride - before - after + dilation*(KH - 1) + output_padding + 1
-
-    Raises
-    ------
-    ValueError, TypeError
-        Naming the argument and the shapes.
-    """
-    return _forward(2, x, weight, bias, stride, padding, output_padding, groups, dilation, algo)
-
-
-def conv_transpose3d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"):
-    """Transposed convolution over three spatial axes: x (N, C, D, H, W), weight (C, OC/groups, KD, KH, KW).
-
-    See `conv_transpose2d`.
-    """
-    return _forward(3, x, weight, bias, stride, padding, output_padding, groups, dilation, algo)
-
-
-def conv_transpose1d_backward_data(
-    dy, weight, input_size, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
-):
-    """Gradient of `conv_transpose1d` for x.
-
-    See `conv_transpose2d_backward_data`.
-    """
-    return _backward_data(1, dy, weight, input_size, stride, padding, output_padding, groups, dilation, algo)
-
-
-def conv_transpose2d_backward_data(
-    dy, weight, input_size, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
-):
-    """Gradient of `conv_transpose2d` for x, shape (N, C, H, W).
-
-    dy has shape (N, OC, OH, OW); `input_size` (H, W) is the spatial size of x. Others and errors as
-    in `conv_transpose2d`.
-    """
-    return _backward_data(2, dy, weight, input_size, stride, padding, output_padding, groups, dilation, algo)
-
-
-def conv_transpose3d_backward_data(
-    dy, weight, input_size, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
-):
-    """Gradient of `conv_transpose3d` for x.
-
-    See `conv_transpose2d_backward_data`.
-    """
-    return _backward_data(3, dy, weight, input_size, stride, padding, output_padding, groups, dilation, algo)
-
-
-def conv_transpose1d_backward_weight(
-    x, dy, kernel_size, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
-):
-    """Gradient of `conv_transpose1d` for weight.
-
-    See `conv_transpose2d_backward_weight`.
-    """
-    return _backward_weight(1, x, dy, kernel_size, stride, padding, output_padding, groups, dilation, algo)
-
-
-def conv_transpose2d_backward_weight(
-    x, dy, kernel_size, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
-):
-    """Gradient of `conv_transpose2d` for weight, shape (C, OC/groups, KH, KW).
-
-    x has shape (N, C, H, W), dy (N, OC, OH, OW), and `kernel_size` is (KH, KW). Others and errors as
-    in `conv_transpose2d`.
-    """
-    return _backward_weight(2, x, dy, kernel_size, stride, padding, output_padding, groups, dilation, algo)
-
-
-def conv_transpose3d_backward_weight(
-    x, dy, kernel_size, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
-):
-    """Gradient of `conv_transpose3d` for weight.
-
-    See `conv_transpose2d_backward_weight`.
-    """
-    return _backward_weight(3, x, dy, kernel_size, stride, padding, output_padding, groups, dilation, algo)
+conv_transpose1d, conv_transpose2d, conv_transpose3d = each_rank(_conv_transpose, "conv_transpose#d")
+conv_transpose1d_backward_data, conv_transpose2d_backward_data, conv_transpose3d_backward_data = each_rank(
+    _conv_transpose_backward_data, "conv_transpose#d_backward_data"
+)
+conv_transpose1d_backward_weight, conv_transpose2d_backward_weight, conv_transpose3d_backward_weight = each_rank(
+    _conv_transpose_backward_weight, "conv_transpose#d_backward_weight"
+)

@@ -6,6 +6,7 @@ import numpy as np
 
 from cconv._pool import Pooling
 from cconv.functional._arguments import activation, flag, like, paddings, spatial, whole
+from cconv.functional._ranks import each_rank
 
 __all__ = [
     f"{name}{rank}d{suffix}"
@@ -90,118 +91,99 @@ def gradient(dy, pooling, channels_last, dtype):
     return like(dy, "dy", pooling.output_shape, channels_last, dtype)
 
 
-def each_rank(make, name):
-    """make(rank) for ranks 1, 2, 3, named like max_pool2d; `#` in the docstring stands for the rank."""
-    functions = []
-    for rank in (1, 2, 3):
-        function = make(rank)
-        function.__name__ = function.__qualname__ = name.replace("#", str(rank))
-        function.__doc__ = function.__doc__.replace("#", str(rank))
-        functions.append(function)
-    return functions
+def _max_pool(rank, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    """Maximum of every window, #-D.
+
+    Parameters
+    ----------
+    x : array (N, C, spatial...), float32 or float64
+    kernel_size, stride, dilation : int or # ints; stride None means kernel_size
+    padding : int or # ints, at most half the window; # (before, after) pairs, less than the window; or "valid",
+        "same", "same_lower", "full". Padding never wins.
+    ceil_mode : bool, round the output size up; a window that would start in the trailing padding is dropped
+    return_indices : bool, also return where each maximum was
+
+    Returns
+    -------
+    y : array (N, C, out...), in the memory order of x
+    indices : int64 array like y, with return_indices: flat position in the plane of x. Of equals the first
+        in row-major order. NaN wins over every number, the first NaN.
+
+    Raises
+    ------
+    ValueError
+        For sizes that do not fit; TypeError for other element types.
+    """
+    x, channels_last = image(x, "x", rank)
+    geometry = window(rank, x.shape[2:], kernel_size, stride, padding, dilation)
+    pooling = prepared(
+        f"max_pool{rank}d", x.shape, x.dtype.num, channels_last, ceil_mode=flag(ceil_mode, "ceil_mode"), **geometry
+    )
+    if flag(return_indices, "return_indices"):
+        return pooling.max_with_indices(x)
+    return pooling.max(x)
 
 
-def _max_pool(rank):
-    def max_pool(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-        """Maximum of every window, #-D.
+def _max_pool_backward(rank, dy, indices, input_size):
+    """Gradient of max_pool#d: each dy is added where its maximum was, 0 elsewhere.
 
-        Parameters
-        ----------
-        x : array (N, C, spatial...), float32 or float64
-        kernel_size, stride, dilation : int or # ints; stride None means kernel_size
-        padding : int or # ints, at most half the window; # (before, after) pairs, less than the window; or "valid",
-            "same", "same_lower", "full". Padding never wins.
-        ceil_mode : bool, round the output size up; a window that would start in the trailing padding is dropped
-        return_indices : bool, also return where each maximum was
+    Parameters
+    ----------
+    dy : array (N, C, out...), float32 or float64
+    indices : integer array like dy, as max_pool#d(return_indices=True) gives
+    input_size : int or # ints, spatial size of x
 
-        Returns
-        -------
-        y : array (N, C, out...), in the memory order of x
-        indices : int64 array like y, with return_indices: flat position in the plane of x. Of equals the first
-            in row-major order. NaN wins over every number, the first NaN.
+    Returns
+    -------
+    dx : array (N, C, input_size...), in the memory order of dy
 
-        Raises
-        ------
-        ValueError
-            For sizes that do not fit; TypeError for other element types.
-        """
-        x, channels_last = image(x, "x", rank)
-        geometry = window(rank, x.shape[2:], kernel_size, stride, padding, dilation)
-        pooling = prepared(
-            max_pool.__name__, x.shape, x.dtype.num, channels_last, ceil_mode=flag(ceil_mode, "ceil_mode"), **geometry
-        )
-        if flag(return_indices, "return_indices"):
-            return pooling.max_with_indices(x)
-        return pooling.max(x)
-
-    return max_pool
+    Raises
+    ------
+    IndexError
+        Where an index lies outside the plane of `input_size`.
+    """
+    dy, channels_last = image(dy, "dy", rank)
+    indices = positions(indices, "indices", dy.shape, channels_last)
+    shape = dy.shape[:2] + spatial(input_size, rank, "input_size")
+    name = f"max_pool{rank}d_backward"
+    pooling = prepared(name, shape, dy.dtype.num, channels_last, output=dy.shape[2:])
+    return pooling.max_backward_indices(dy, indices)
 
 
-def _max_pool_backward(rank):
-    def max_pool_backward(dy, indices, input_size):
-        """Gradient of max_pool#d: each dy is added where its maximum was, 0 elsewhere.
+def _avg_pool(
+    rank,
+    x,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+    dilation=1,
+):
+    """Average of every window, #-D.
 
-        Parameters
-        ----------
-        dy : array (N, C, out...), float32 or float64
-        indices : integer array like dy, as max_pool#d(return_indices=True) gives
-        input_size : int or # ints, spatial size of x
+    Parameters
+    ----------
+    x : array (N, C, spatial...), float32 or float64
+    kernel_size, stride, dilation : int or # ints; stride None means kernel_size
+    padding, ceil_mode : as in max_pool#d
+    count_include_pad : bool, divide by the positions inside the padded image, or only those inside x
+    divisor_override : int other than 0, divide by this instead
 
-        Returns
-        -------
-        dx : array (N, C, input_size...), in the memory order of dy
+    Returns
+    -------
+    y : array (N, C, out...), in the memory order of x
 
-        Raises
-        ------
-        IndexError
-            Where an index lies outside the plane of `input_size`.
-        """
-        dy, channels_last = image(dy, "dy", rank)
-        indices = positions(indices, "indices", dy.shape, channels_last)
-        shape = dy.shape[:2] + spatial(input_size, rank, "input_size")
-        name = max_pool_backward.__name__
-        pooling = prepared(name, shape, dy.dtype.num, channels_last, output=dy.shape[2:])
-        return pooling.max_backward_indices(dy, indices)
-
-    return max_pool_backward
-
-
-def _avg_pool(rank):
-    def avg_pool(
-        x,
-        kernel_size,
-        stride=None,
-        padding=0,
-        ceil_mode=False,
-        count_include_pad=True,
-        divisor_override=None,
-        dilation=1,
-    ):
-        """Average of every window, #-D.
-
-        Parameters
-        ----------
-        x : array (N, C, spatial...), float32 or float64
-        kernel_size, stride, dilation : int or # ints; stride None means kernel_size
-        padding, ceil_mode : as in max_pool#d
-        count_include_pad : bool, divide by the positions inside the padded image, or only those inside x
-        divisor_override : int other than 0, divide by this instead
-
-        Returns
-        -------
-        y : array (N, C, out...), in the memory order of x
-
-        Raises
-        ------
-        ValueError
-            For sizes that do not fit; TypeError for other element types.
-        """
-        x, channels_last = image(x, "x", rank)
-        geometry = window(rank, x.shape[2:], kernel_size, stride, padding, dilation)
-        options = average_options(ceil_mode, count_include_pad, divisor_override)
-        return prepared(avg_pool.__name__, x.shape, x.dtype.num, channels_last, **options, **geometry).average(x)
-
-    return avg_pool
+    Raises
+    ------
+    ValueError
+        For sizes that do not fit; TypeError for other element types.
+    """
+    x, channels_last = image(x, "x", rank)
+    geometry = window(rank, x.shape[2:], kernel_size, stride, padding, dilation)
+    options = average_options(ceil_mode, count_include_pad, divisor_override)
+    return prepared(f"avg_pool{rank}d", x.shape, x.dtype.num, channels_last, **options, **geometry).average(x)
 
 
 def average_options(ceil_mode, count_include_pad, divisor_override):
@@ -212,125 +194,114 @@ def average_options(ceil_mode, count_include_pad, divisor_override):
     }
 
 
-def _avg_pool_backward(rank):
-    def avg_pool_backward(
-        dy,
-        input_size,
-        kernel_size,
-        stride=None,
-        padding=0,
-        ceil_mode=False,
-        count_include_pad=True,
-        divisor_override=None,
-        dilation=1,
-    ):
-        """Gradient of avg_pool#d: each dy, divided as its window was, goes to every element the window saw.
+def _avg_pool_backward(
+    rank,
+    dy,
+    input_size,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+    dilation=1,
+):
+    """Gradient of avg_pool#d: each dy, divided as its window was, goes to every element the window saw.
 
-        Parameters
-        ----------
-        dy : array (N, C, out...), float32 or float64
-        input_size : int or # ints, spatial size of x
-        others : as in avg_pool#d
+    Parameters
+    ----------
+    dy : array (N, C, out...), float32 or float64
+    input_size : int or # ints, spatial size of x
+    others : as in avg_pool#d
 
-        Returns
-        -------
-        dx : array (N, C, input_size...), in the memory order of dy
+    Returns
+    -------
+    dx : array (N, C, input_size...), in the memory order of dy
 
-        Raises
-        ------
-        ValueError
-            Where dy does not have the shape of avg_pool#d's output.
-        """
-        dy, channels_last = image(dy, "dy", rank)
-        size = spatial(input_size, rank, "input_size")
-        geometry = window(rank, size, kernel_size, stride, padding, dilation)
-        options = average_options(ceil_mode, count_include_pad, divisor_override)
-        name, shape = avg_pool_backward.__name__, dy.shape[:2] + size
-        pooling = prepared(name, shape, dy.dtype.num, channels_last, **options, **geometry)
-        return pooling.average_backward(gradient(dy, pooling, channels_last, dy.dtype))
-
-    return avg_pool_backward
+    Raises
+    ------
+    ValueError
+        Where dy does not have the shape of avg_pool#d's output.
+    """
+    dy, channels_last = image(dy, "dy", rank)
+    size = spatial(input_size, rank, "input_size")
+    geometry = window(rank, size, kernel_size, stride, padding, dilation)
+    options = average_options(ceil_mode, count_include_pad, divisor_override)
+    name, shape = f"avg_pool{rank}d_backward", dy.shape[:2] + size
+    pooling = prepared(name, shape, dy.dtype.num, channels_last, **options, **geometry)
+    return pooling.average_backward(gradient(dy, pooling, channels_last, dy.dtype))
 
 
-def _adaptive_avg_pool(rank):
-    def adaptive_avg_pool(x, output_size):
-        """Average over regions that divide x evenly into `output_size`, #-D.
+def _adaptive_avg_pool(rank, x, output_size):
+    """Average over regions that divide x evenly into `output_size`, #-D.
 
-        Output o of an axis sees floor(o*in/out) <= i < ceil((o+1)*in/out).
+    Output o of an axis sees floor(o*in/out) <= i < ceil((o+1)*in/out).
 
-        Parameters
-        ----------
-        x : array (N, C, spatial...), float32 or float64
-        output_size : int or # ints; None keeps the input's size
+    Parameters
+    ----------
+    x : array (N, C, spatial...), float32 or float64
+    output_size : int or # ints; None keeps the input's size
 
-        Returns
-        -------
-        y : array (N, C, output_size...), in the memory order of x
+    Returns
+    -------
+    y : array (N, C, output_size...), in the memory order of x
 
-        Raises
-        ------
-        ValueError
-            For sizes that do not fit; TypeError for other element types.
-        """
-        x, channels_last = image(x, "x", rank)
-        size = adaptive_size(rank, x.shape[2:], output_size)
-        return prepared(adaptive_avg_pool.__name__, x.shape, x.dtype.num, channels_last, output=size).average(x)
-
-    return adaptive_avg_pool
+    Raises
+    ------
+    ValueError
+        For sizes that do not fit; TypeError for other element types.
+    """
+    x, channels_last = image(x, "x", rank)
+    size = adaptive_size(rank, x.shape[2:], output_size)
+    return prepared(f"adaptive_avg_pool{rank}d", x.shape, x.dtype.num, channels_last, output=size).average(x)
 
 
-def _adaptive_avg_pool_backward(rank):
-    def adaptive_avg_pool_backward(dy, input_size):
-        """Gradient of adaptive_avg_pool#d.
+def _adaptive_avg_pool_backward(rank, dy, input_size):
+    """Gradient of adaptive_avg_pool#d.
 
-        Parameters
-        ----------
-        dy : array (N, C, out...), float32 or float64
-        input_size : int or # ints, spatial size of x
+    Parameters
+    ----------
+    dy : array (N, C, out...), float32 or float64
+    input_size : int or # ints, spatial size of x
 
-        Returns
-        -------
-        dx : array (N, C, input_size...), in the memory order of dy
+    Returns
+    -------
+    dx : array (N, C, input_size...), in the memory order of dy
 
-        Raises
-        ------
-        ValueError
-            For sizes that do not fit; TypeError for other element types.
-        """
-        dy, channels_last = image(dy, "dy", rank)
-        shape = dy.shape[:2] + spatial(input_size, rank, "input_size")
-        name = adaptive_avg_pool_backward.__name__
-        return prepared(name, shape, dy.dtype.num, channels_last, output=dy.shape[2:]).average_backward(dy)
-
-    return adaptive_avg_pool_backward
+    Raises
+    ------
+    ValueError
+        For sizes that do not fit; TypeError for other element types.
+    """
+    dy, channels_last = image(dy, "dy", rank)
+    shape = dy.shape[:2] + spatial(input_size, rank, "input_size")
+    name = f"adaptive_avg_pool{rank}d_backward"
+    return prepared(name, shape, dy.dtype.num, channels_last, output=dy.shape[2:]).average_backward(dy)
 
 
-def _adaptive_max_pool(rank):
-    def adaptive_max_pool(x, output_size, return_indices=False):
-        """Maximum over the regions of adaptive_avg_pool#d.
+def _adaptive_max_pool(rank, x, output_size, return_indices=False):
+    """Maximum over the regions of adaptive_avg_pool#d.
 
-        Parameters
-        ----------
-        x : array (N, C, spatial...), float32 or float64
-        output_size : int or # ints; None keeps the input's size
-        return_indices : bool, also return where each maximum was
+    Parameters
+    ----------
+    x : array (N, C, spatial...), float32 or float64
+    output_size : int or # ints; None keeps the input's size
+    return_indices : bool, also return where each maximum was
 
-        Returns
-        -------
-        y : array (N, C, output_size...), in the memory order of x
-        indices : int64 array like y, with return_indices; as in max_pool#d
+    Returns
+    -------
+    y : array (N, C, output_size...), in the memory order of x
+    indices : int64 array like y, with return_indices; as in max_pool#d
 
-        Raises
-        ------
-        ValueError
-            For sizes that do not fit; TypeError for other element types.
-        """
-        x, channels_last = image(x, "x", rank)
-        size = adaptive_size(rank, x.shape[2:], output_size)
-        pooling = prepared(adaptive_max_pool.__name__, x.shape, x.dtype.num, channels_last, output=size)
-        return pooling.max_with_indices(x) if flag(return_indices, "return_indices") else pooling.max(x)
-
-    return adaptive_max_pool
+    Raises
+    ------
+    ValueError
+        For sizes that do not fit; TypeError for other element types.
+    """
+    x, channels_last = image(x, "x", rank)
+    size = adaptive_size(rank, x.shape[2:], output_size)
+    pooling = prepared(f"adaptive_max_pool{rank}d", x.shape, x.dtype.num, channels_last, output=size)
+    return pooling.max_with_indices(x) if flag(return_indices, "return_indices") else pooling.max(x)
 
 
 max_pool1d, max_pool2d, max_pool3d = each_rank(_max_pool, "max_pool#d")

@@ -3,66 +3,61 @@
 import numpy as np
 
 from cconv.functional._arguments import spatial
-from cconv.functional.pool import each_rank, image, positions, prepared
+from cconv.functional._ranks import each_rank
+from cconv.functional.pool import image, positions, prepared
 
 __all__ = [f"max_unpool{rank}d{suffix}" for suffix in ("", "_backward") for rank in (1, 2, 3)]
 
 
-def _max_unpool(rank):
-    def max_unpool(x, indices, output_size):
-        """Put each value of x at its index in a plane of zeros (Zeiler and Fergus 2014), #-D.
+def _max_unpool(rank, x, indices, output_size):
+    """Put each value of x at its index in a plane of zeros (Zeiler and Fergus 2014), #-D.
 
-        Parameters
-        ----------
-        x : array (N, C, spatial...), float32 or float64
-        indices : integer array like x: flat positions in the output plane; of equal ones the last stays
-        output_size : int or # ints, spatial size of the output
+    Parameters
+    ----------
+    x : array (N, C, spatial...), float32 or float64
+    indices : integer array like x: flat positions in the output plane; of equal ones the last stays
+    output_size : int or # ints, spatial size of the output
 
-        Returns
-        -------
-        y : array (N, C, output_size...), in the memory order of x
+    Returns
+    -------
+    y : array (N, C, output_size...), in the memory order of x
 
-        Raises
-        ------
-        IndexError
-            Where an index lies outside the plane of `output_size`.
-        """
-        x, channels_last = image(x, "x", rank)
-        indices = positions(indices, "indices", x.shape, channels_last)
-        size = spatial(output_size, rank, "output_size")
-        pooling = prepared(max_unpool.__name__, x.shape, x.dtype.num, channels_last, output=size)
-        return pooling.unpool(x, indices)
-
-    return max_unpool
+    Raises
+    ------
+    IndexError
+        Where an index lies outside the plane of `output_size`.
+    """
+    x, channels_last = image(x, "x", rank)
+    indices = positions(indices, "indices", x.shape, channels_last)
+    size = spatial(output_size, rank, "output_size")
+    pooling = prepared(f"max_unpool{rank}d", x.shape, x.dtype.num, channels_last, output=size)
+    return pooling.unpool(x, indices)
 
 
-def _max_unpool_backward(rank):
-    def max_unpool_backward(dy, indices):
-        """Gradient of max_unpool#d: dx = dy at each index.
+def _max_unpool_backward(rank, dy, indices):
+    """Gradient of max_unpool#d: dx = dy at each index.
 
-        Parameters
-        ----------
-        dy : array (N, C, output_size...), float32 or float64
-        indices : integer array (N, C, spatial...), as given to max_unpool#d
+    Parameters
+    ----------
+    dy : array (N, C, output_size...), float32 or float64
+    indices : integer array (N, C, spatial...), as given to max_unpool#d
 
-        Returns
-        -------
-        dx : array like indices, of dy's dtype and memory order
+    Returns
+    -------
+    dx : array like indices, of dy's dtype and memory order
 
-        Raises
-        ------
-        IndexError
-            Where an index lies outside dy's plane.
-        """
-        dy, channels_last = image(dy, "dy", rank)
-        shape = np.shape(indices)
-        if len(shape) != rank + 2 or shape[:2] != dy.shape[:2]:
-            raise ValueError(f"indices must have the batch and channels of dy {dy.shape}, got shape {shape}")
-        indices = positions(indices, "indices", shape, channels_last)
-        pooling = prepared(max_unpool_backward.__name__, shape, dy.dtype.num, channels_last, output=dy.shape[2:])
-        return pooling.unpool_backward(dy, indices)
-
-    return max_unpool_backward
+    Raises
+    ------
+    IndexError
+        Where an index lies outside dy's plane.
+    """
+    dy, channels_last = image(dy, "dy", rank)
+    shape = np.shape(indices)
+    if len(shape) != rank + 2 or shape[:2] != dy.shape[:2]:
+        raise ValueError(f"indices must have the batch and channels of dy {dy.shape}, got shape {shape}")
+    indices = positions(indices, "indices", shape, channels_last)
+    pooling = prepared(f"max_unpool{rank}d_backward", shape, dy.dtype.num, channels_last, output=dy.shape[2:])
+    return pooling.unpool_backward(dy, indices)
 
 
 max_unpool1d, max_unpool2d, max_unpool3d = each_rank(_max_unpool, "max_unpool#d")

@@ -52,6 +52,7 @@ from cconv.nn.loss import (
     SigmoidFocalLoss,
     SmoothL1Loss,
 )
+from cconv.nn.lp_pool import LPPool1d, LPPool2d, LPPool3d
 from cconv.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from cconv.nn.normalize import Normalize
 from cconv.nn.padding import (
