@@ -24,6 +24,7 @@ cdef extern from "conv/conv.h" nogil:
         CC_BACKWARD_DATA
         CC_BACKWARD_WEIGHT
     ctypedef struct cc_epilogue:
+        const void *scale
         const void *residual
         bint relu
     cc_status cc_conv_resolve(cc_conv *conv)
@@ -35,7 +36,7 @@ cdef extern from "conv/conv.h" nogil:
     cc_status cc_conv_forward(const cc_context *context, int algo, const cc_conv *conv, const void *x, const void *w,
                               const void *b, const cc_epilogue *epilogue, void *y)
     cc_status cc_conv_backward_data(const cc_context *context, int algo, const cc_conv *conv, const void *dy,
-                                    const void *w, void *dx)
+                                    const void *w, const void *residual, void *dx)
     cc_status cc_conv_backward_weight(const cc_context *context, int algo, const cc_conv *conv, const void *x,
                                       const void *dy, void *dw)
     cc_status cc_conv_backward_bias(const cc_context *context, const cc_conv *conv, const void *dy, void *db)
@@ -204,17 +205,24 @@ cdef class Convolution:
             raise ValueError(f"{name} is read-only")
         return pointer
 
+    cdef bint takes(self, array, tuple shape, bint channels_last) except -1:
+        cdef cnp.ndarray a
+        if not cnp.PyArray_Check(array):
+            return False
+        a = array
+        return ((<object>a).shape == shape and (<object>a).dtype == self.dtype and cnp.PyArray_ISBEHAVED_RO(a)
+                and (lies_last(a) if channels_last else lies_first(a)))
+
     def takes_dy(self, dy):
         """Whether `dy` can be handed over as it is."""
-        cdef cnp.ndarray a
-        if not cnp.PyArray_Check(dy):
-            return False
-        a = dy
-        return ((<object>a).shape == self.y_shape and (<object>a).dtype == self.dtype and cnp.PyArray_ISBEHAVED_RO(a)
-                and (lies_last(a) if self.y_channels_last else lies_first(a)))
+        return self.takes(dy, self.y_shape, self.y_channels_last)
 
-    def forward(self, x, weight, bias=None, residual=None, bint relu=False):
-        """y = conv(x, weight) + bias, then + residual, then relu; a new array."""
+    def takes_dx(self, dx):
+        """Whether an array like dx can be handed over as it is."""
+        return self.takes(dx, self.x_shape, self.x_channels_last)
+
+    def forward(self, x, weight, bias=None, residual=None, bint relu=False, scale=None):
+        """y = conv(x, weight) * scale + bias, then + residual, then relu; a new array. scale has a value a channel."""
         cdef cc_epilogue epilogue
         cdef int algo = self.algo_for(CC_FORWARD)
         cdef void *x_data = self.data(x, "x", self.x_shape, self.x_channels_last)
@@ -224,6 +232,9 @@ cdef class Convolution:
         if bias is not None:
             b_data = self.data(bias, "bias", (self.conv.oc,), False)
         epilogue.relu = relu
+        epilogue.scale = NULL
+        if scale is not None:
+            epilogue.scale = self.data(scale, "scale", (self.conv.oc,), False)
         epilogue.residual = NULL
         if residual is not None:
             epilogue.residual = self.data(residual, "residual", self.y_shape, self.y_channels_last)
@@ -235,16 +246,19 @@ cdef class Convolution:
             check(status, "conv forward")
         return y
 
-    def backward_data(self, dy, weight):
-        """dx, a new array."""
+    def backward_data(self, dy, weight, residual=None):
+        """dx + residual, a new array."""
         cdef int algo = self.algo_for(CC_BACKWARD_DATA)
         cdef void *dy_data = self.data(dy, "dy", self.y_shape, self.y_channels_last)
         cdef void *w_data = self.data(weight, "weight", self.w_shape, False)
+        cdef void *r_data = NULL
         cdef cc_status status
+        if residual is not None:
+            r_data = self.data(residual, "residual", self.x_shape, self.x_channels_last)
         cdef cnp.ndarray dx = new_array(self.x_shape, self.dtype.num, self.x_channels_last)
         cdef void *dx_data = cnp.PyArray_DATA(dx)
         with nogil:
-            status = cc_conv_backward_data(context(), algo, &self.conv, dy_data, w_data, dx_data)
+            status = cc_conv_backward_data(context(), algo, &self.conv, dy_data, w_data, r_data, dx_data)
         if status:
             check(status, "conv backward_data")
         return dx

@@ -12,6 +12,7 @@ cnp.import_array()
 
 cdef extern from "gemm/gemm.h" nogil:
     ctypedef struct cc_gemm_epilogue:
+        const float *scale
         const float *bias
         const float *residual
         int64_t ld_residual
@@ -60,7 +61,7 @@ def gemm(cnp.ndarray a not None, cnp.ndarray b not None, bint trans_a=False, bin
     ldc = row_length(out, "out", True)
     if np.shape(out) != (m, n):
         raise ValueError(f"out must have shape {(m, n)}, got {np.shape(out)}")
-    epilogue.bias = epilogue.residual = NULL
+    epilogue.scale = epilogue.bias = epilogue.residual = NULL
     epilogue.ld_residual = 0
     epilogue.relu = relu
     if bias is not None:

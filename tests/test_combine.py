@@ -8,6 +8,7 @@ import pytest
 
 from cconv import nn
 from cconv.functional._arguments import is_channels_last
+from cconv.nn.combine import run_backward
 
 
 class Scale(nn.Layer):
@@ -247,3 +248,18 @@ def test_names_with_an_underscore_stay_out_of_the_keys():
     clash = nn.Sequential({"_a": nn.Linear(2, 2), "_b": nn.Linear(2, 2)})
     with pytest.raises(ValueError, match="weight"):
         clash.state_dict()
+
+
+@pytest.mark.parametrize("first", [nn.Conv2d(4, 4, 3, padding=1, rng=1), nn.ReLU(), Scale(2), Plain(), nn.Sequential()])
+@pytest.mark.parametrize("order", ["F", "C"])
+def test_gradients_join_on_the_way(first, order):
+    """A backward that knows `onto` returns dx + onto, without touching onto; for others it is added."""
+    rng = np.random.default_rng(0)
+    x, onto = (np.asarray(rng.standard_normal((2, 4, 5, 6)), np.float32, order) for _ in range(2))
+    for net in (first, nn.Sequential(first), nn.Sequential(first, nn.ReLU())):
+        y, backward = net.forward(x, True)
+        _, again = net.forward(x, True)
+        before = onto.copy()
+        expected = run_backward(backward, y, True) + onto
+        np.testing.assert_allclose(run_backward(again, y, True, onto), expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(onto, before)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import cconv
 from cconv import _conv, _runtime
 from cconv import functional as F
+from cconv.functional.conv import prepare
 
 X, K = np.arange(9.0).reshape(1, 1, 3, 3), np.arange(4.0).reshape(1, 1, 2, 2)
 CLOSE = ("winograd", "fft")
@@ -334,3 +335,50 @@ def test_no_memory():
                 _runtime.arena_fail_after(-1)
             np.testing.assert_array_equal(F.conv2d(x, w, algo=algo), expected)
         assert successes > 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("kernel, stride, groups", [(3, 1, 1), (3, 2, 2), (1, 1, 1), (1, 2, 1), (5, 1, 1)])
+def test_epilogue(kernel, stride, groups, last, dtype):
+    """relu(conv(x) * scale + bias + residual), each part there or not, and dx + residual, by every algorithm."""
+    rng = np.random.default_rng(kernel + stride)
+    pads = ((kernel // 2,) * 2,) * 2
+    x, w = integers(rng, (3, 18, 9, 7), dtype), integers(rng, (20, 18 // groups, kernel, kernel), dtype)
+    scale, bias = integers(rng, 20, dtype), integers(rng, 20, dtype)
+    args = ((stride,) * 2, pads, (1, 1), groups)
+    y = oracle.forward(x, w, None, *args)
+    residual, dy, onto = integers(rng, y.shape, dtype), integers(rng, y.shape, dtype), integers(rng, x.shape, dtype)
+    dx = onto + oracle.backward_data(dy, w, x.shape[2:], *args)
+    arrange = channels_last if last else np.ascontiguousarray
+    x, dy, residual, onto = map(arrange, (x, dy, residual, onto))
+    auto = prepare(x.shape, w.shape, *args, "auto", dtype, last)
+    for algo in auto.algorithms("forward"):
+        geometry = prepare(x.shape, w.shape, *args, algo, dtype, last)
+        for parts in itertools.product((False, True), repeat=4):
+            s, b, r = (a if part else None for a, part in zip((scale, bias, residual), parts[:3], strict=True))
+            expected = y * (1 if s is None else s[:, None, None]) + (0 if b is None else b[:, None, None])
+            expected = expected + (0 if r is None else r)
+            expected = np.maximum(expected, 0) if parts[3] else expected
+            same(geometry.forward(x, w, b, r, parts[3], s), expected, algo)
+    for algo in auto.algorithms("backward_data"):
+        geometry = prepare(x.shape, w.shape, *args, algo, dtype, last)
+        same(geometry.backward_data(dy, w, onto), dx, algo)
+        assert geometry.takes_dx(onto) and not geometry.takes_dx(onto[:2]) and not geometry.takes_dx(None)
+        with pytest.raises(ValueError, match="residual"):
+            geometry.backward_data(dy, w, onto[:2])
+
+
+def test_winograd_epilogue_survives_the_fallback():
+    """What overflows in the transforms is computed again directly, epilogue included."""
+    rng = np.random.default_rng(0)
+    x, w = channels_last(integers(rng, (2, 16, 8, 8), np.float32)), integers(rng, (16, 16, 3, 3), np.float32)
+    x[0, 0, 0, 0] = 2e38
+    w[:, 0] = 1
+    scale, bias = integers(rng, 16, np.float32), integers(rng, 16, np.float32)
+    residual = channels_last(integers(rng, (2, 16, 8, 8), np.float32))
+    by = {a: prepare(x.shape, w.shape, 1, 1, algo=a, channels_last=True) for a in ("winograd", "direct")}
+    forward = {a: g.forward(x, w, bias, residual, True, scale) for a, g in by.items()}
+    np.testing.assert_array_equal(forward["winograd"], forward["direct"])
+    data = {a: g.backward_data(x, w, residual) for a, g in by.items()}
+    np.testing.assert_array_equal(data["winograd"], data["direct"])

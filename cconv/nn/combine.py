@@ -122,20 +122,22 @@ class Sequential(Container):
     """
 
     def forward(self, x, train):
+        if not self._layers:
+            return x, lambda dy, need_dx=True: dy
         passes = []
         for layer in self:
             x, layer_backward = layer.forward(x, train)
             passes.append(layer_backward)
         depth = len(passes)
 
-        def backward(dy, need_dx=True):
+        def backward(dy, need_dx=True, onto=None):
             if len(passes) != depth:
                 raise RuntimeError("backward was called before; it releases what it has used")
             # Nobody reads the gradient of data, nor of what layers without weights make of it.
             last = 0 if need_dx else self._first_trained()
             while len(passes) > last + 1:
                 dy = passes.pop()(dy)
-            return run_backward(passes.pop(), dy, need_dx) if passes else dy
+            return run_backward(passes.pop(), dy, need_dx, onto)
 
         return x, backward
 
@@ -180,9 +182,11 @@ class _Branches(Container):
         del outputs
 
         def backward(dy, need_dx=True):
-            parts = self._split(dy, shapes)
-            gradients = [run_backward(one, part, need_dx) for one, part in zip(passes, parts, strict=True)]
-            return total(gradients) if need_dx else None
+            parts, dx = self._split(dy, shapes), None
+            # A shortcut or pooling branch comes last; the convolution that begins the others adds to its gradient.
+            for one, part in zip(reversed(passes), reversed(parts), strict=True):
+                dx = run_backward(one, part, need_dx, dx)
+            return dx
 
         return y, backward
 
@@ -244,18 +248,22 @@ class Concat(_Branches):
         return shapes[0][:axis] + (sum(shape[axis] for shape in shapes),) + shapes[0][axis + 1 :]
 
 
-def run_backward(backward, dy, need_dx):
-    """Call a layer's `backward`; `need_dx=False` is passed on where it is understood."""
-    if need_dx or not _accepts_need_dx(backward):
+def run_backward(backward, dy, need_dx, onto=None):
+    """Call a layer's `backward` for dx + onto; `need_dx=False` and `onto` are passed on where they are understood."""
+    if not need_dx:
+        if _accepts(backward, "need_dx"):
+            backward(dy, False)
+        else:
+            backward(dy)
+        return None
+    if onto is None:
         return backward(dy)
-    return backward(dy, False)
+    return backward(dy, onto=onto) if _accepts(backward, "onto") else total([backward(dy), onto])
 
 
-def _accepts_need_dx(backward):
+def _accepts(backward, name):
     code = getattr(backward, "__code__", None)
-    if code is None:
-        return False
-    return "need_dx" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return code is not None and name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def _same_shapes(shapes):

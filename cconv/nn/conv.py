@@ -14,7 +14,7 @@ from cconv.functional._arguments import (
     to_channels_last,
     whole,
 )
-from cconv.functional.activation import relu_backward
+from cconv.functional.activation import added, relu_backward
 from cconv.functional.conv import ALGORITHM_NAMES, memory_order, prepare
 from cconv.functional.conv_transpose import Transposed, transpose_output_size
 from cconv.functional.padding import padded, padded_backward
@@ -155,7 +155,7 @@ class _Forward(_Conv):
         weight, bias = self.weight, self.bias
         y = geometry.forward(x, weight.data, None if bias is None else bias.data, None, relu)
 
-        def backward(dy, need_dx=True):
+        def backward(dy, need_dx=True, onto=None):
             if not geometry.takes_dy(dy):
                 dy = like(dy, "dy", geometry.y_shape, geometry.y_channels_last, geometry.dtype)
             if relu and bias is not None:
@@ -167,9 +167,12 @@ class _Forward(_Conv):
             if need_dx:
                 # dx may lie as it likes: like dy, for which there are the faster algorithms.
                 back = self._geometry(geometry.x_shape, x, geometry.y_channels_last)
-                dx = back.backward_data(dy, weight.data)
+                fused = onto is not None and border is None and back.takes_dx(onto)
+                dx = back.backward_data(dy, weight.data, onto if fused else None)
                 if border is not None:
                     dx = padded_backward(dx, border, self.padding_mode)
+                if onto is not None and not fused:
+                    dx = added(dx, onto)
             with gradients(weight, None if relu else bias) as (dweight, dbias):
                 geometry.backward_weight(x, dy, dweight)
                 if dbias is not None:
@@ -179,16 +182,15 @@ class _Forward(_Conv):
         return y, backward
 
     def infer(self, x, scale=None, shift=None, residual=None, relu=False):
-        """(conv(x) * scale + shift) + residual, then max(y, 0) with `relu`; scale and shift (out_channels,) go
-        into weight and bias."""
+        """(conv(x) * scale + shift) + residual, then max(y, 0) with `relu`, in one pass; scale and shift have shape
+        (out_channels,)."""
         x, geometry = self._prepared(self._bordered(x)[0])
         weight, bias = self.weight.data, None if self.bias is None else self.bias.data
         if scale is not None:
-            weight = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
             bias = shift if bias is None else bias * scale + shift
         if residual is not None:
             residual = like(residual, "residual", geometry.y_shape, geometry.y_channels_last, geometry.dtype)
-        return geometry.forward(x, weight, bias, residual, relu)
+        return geometry.forward(x, weight, bias, residual, relu, scale)
 
     def __call__(self, x):
         return self.infer(x)

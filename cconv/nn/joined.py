@@ -5,7 +5,7 @@ Each shares the Parameters and Buffers of the layers it stands for.
 
 from cconv import functional as F
 from cconv.nn.base import Layer
-from cconv.nn.combine import Sequential, run_backward, total
+from cconv.nn.combine import Sequential, run_backward
 
 
 class ConvReLU(Layer):
@@ -39,23 +39,24 @@ class NormReLU(Layer):
 
 
 class ConvNorm(Layer):
-    """Convolution, batch norm, and with `relu` max(y, 0); in inference the norm is part of the weights."""
+    """Convolution, batch norm, and with `relu` max(y, 0); in inference the norm is a scale and a shift of
+    the outputs on their way to memory."""
 
     def __init__(self, conv, norm, relu=False):
         self.conv, self.norm, self.relu = conv, norm, relu
 
     def forward(self, x, train):
         y, both = self.forward_residual(x, train, relu=self.relu)
-        return y, lambda dy, need_dx=True: both(dy, need_dx)[0]
+        return y, lambda dy, need_dx=True, onto=None: both(dy, need_dx, onto)[0]
 
     def forward_residual(self, x, train, residual=None, relu=False):
-        """As `forward`, with `residual` added before ReLU; backward(dy, need_dx) -> (dx, dresidual)."""
+        """As `forward`, with `residual` added before ReLU; backward(dy, need_dx, onto) -> (dx, dresidual)."""
         h, conv_backward = self.conv.forward(x, train)
         y, norm_backward = self.norm.forward_residual(h, train, residual, relu)
 
-        def backward(dy, need_dx=True):
+        def backward(dy, need_dx=True, onto=None):
             dh, dresidual = norm_backward(dy)
-            return conv_backward(dh, need_dx), dresidual
+            return run_backward(conv_backward, dh, need_dx, onto), dresidual
 
         return y, backward
 
@@ -63,7 +64,7 @@ class ConvNorm(Layer):
         return self.infer(x, relu=self.relu)
 
     def infer(self, x, residual=None, relu=False):
-        """The output alone, with the running statistics folded into weight and bias."""
+        """The output alone, with the running statistics folded into scale and bias."""
         if not self.norm.track_running_stats:
             return self.forward_residual(x, False, residual, relu)[0]
         scale, shift = self.norm.fold()
@@ -95,10 +96,9 @@ class Residual(Layer):
 
         def backward(dy, need_dx=True):
             dh, dresidual = last_backward(dy)
-            dx = run_backward(body_backward, dh, need_dx)
-            del dh
             other = run_backward(shortcut_backward, dresidual, need_dx)
-            return total([dx, other]) if need_dx else None
+            del dresidual
+            return run_backward(body_backward, dh, need_dx, other)
 
         return y, backward
 

@@ -42,18 +42,19 @@ static void check_tile(check *c, cc_gemm_tile tile, bool transposed, int vectors
     check_done(c);
 }
 
-/* y = max([y +] x + bias + residual, 0); what lies between the rows stays. */
+/* y = max(([y +] x) * scale + bias + residual, 0); what lies between the rows stays. */
 static void finish(check *c)
 {
     SLOT(c, gemm.finish);
     const int64_t rows = check_integer(c, 0, 4), cols = c->bench ? 512 : check_integer(c, 0, 4 * c->kernels->lanes + 1);
     const int64_t ldx = cols + check_integer(c, 0, 3), ldy = cols + check_integer(c, 0, 3), ldr = cols + check_integer(c, 0, 3);
-    const int64_t options = check_integer(c, 0, 15);
+    const int64_t options = check_integer(c, 0, 31);
     const bool accumulate = (options & 1) != 0, relu = (options & 2) != 0;
-    const float *x = check_f32(c, rows * ldx), *bias = check_f32(c, cols), *residual = check_f32(c, rows * ldr);
+    const float *x = check_f32(c, rows * ldx), *bias = check_f32(c, cols), *scale = check_f32(c, cols), *residual = check_f32(c, rows * ldr);
     float *y = check_f32(c, rows * ldy);
     double *expected = check_f64(c, rows * ldy);
-    const cc_gemm_epilogue epilogue = {.bias = (options & 4) != 0 ? bias : NULL,
+    const cc_gemm_epilogue epilogue = {.scale = (options & 16) != 0 ? scale : NULL,
+                                       .bias = (options & 4) != 0 ? bias : NULL,
                                        .residual = (options & 8) != 0 ? residual : NULL,
                                        .ld_residual = ldr, .relu = relu};
     for (int64_t i = 0; i < rows * ldy; i++)
@@ -62,6 +63,7 @@ static void finish(check *c)
         for (int64_t j = 0; j < cols; j++) {
             double *e = expected + r * ldy + j;
             *e = (accumulate ? *e : 0) + (double)x[r * ldx + j];
+            *e *= epilogue.scale != NULL ? (double)scale[j] : 1;
             *e += epilogue.bias != NULL ? (double)bias[j] : 0;
             *e += epilogue.residual != NULL ? (double)residual[r * ldr + j] : 0;
             if (relu && *e < 0)

@@ -166,9 +166,10 @@ static void output(check *c, const cc_winograd_kernels *form)
     int64_t channels, first, tiles, size;
     const cc_winograd_grid g = random_grid(c, form, 0, &channels);
     random_run(c, &g, &first, &tiles);
-    const int64_t options = check_integer(c, 0, 7), pixels = IMAGES * g.height * g.width * g.channels;
-    const float *bias = check_f32(c, channels), *residual = check_f32(c, pixels);
+    const int64_t options = check_integer(c, 0, 15), pixels = IMAGES * g.height * g.width * g.channels;
+    const float *bias = check_f32(c, channels), *scale = check_f32(c, channels), *residual = check_f32(c, pixels);
     const bool with_bias = (options & 1) != 0, with_residual = (options & 2) != 0, relu = (options & 4) != 0;
+    const bool with_scale = (options & 8) != 0;
     const cc_winograd_planes m = random_planes(c, tiles, channels, &size);
     for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
         for (int64_t t = 0; t < tiles; t++)
@@ -190,19 +191,19 @@ static void output(check *c, const cc_winograd_kernels *form)
                     if (p < 0)
                         continue;
                     largest = fmax(largest, fabs(y[i][j]));
-                    double value = y[i][j] + (with_bias ? (double)bias[k] : 0);
+                    double value = y[i][j] * (with_scale ? (double)scale[k] : 1) + (with_bias ? (double)bias[k] : 0);
                     value += with_residual ? (double)residual[p + k] : 0;
                     expected[p + k] = relu && value < 0 ? 0 : value;
                 }
         }
-    const float bound = form->output(&g, &m, channels, first, tiles, with_bias ? bias : NULL,
-                                                    with_residual ? residual : NULL, relu, image);
+    const float bound = form->output(&g, &m, channels, first, tiles, with_scale ? scale : NULL,
+                                     with_bias ? bias : NULL, with_residual ? residual : NULL, relu, image);
     check_near_f32(c, image, expected, pixels, EPS, SCALE);
     EXPECT(c, (double)bound >= largest * 0.999 && (double)bound <= total * 1.001);
     const int64_t last = first + tiles - 1;
     if (pixel(form, &g, last, 1, 1) >= 0) {
         m.data[at(&m, 14, tiles - 1, channels - 1)] = INFINITY;
-        EXPECT(c, !isfinite(form->output(&g, &m, channels, first, tiles, NULL, NULL, false, image)));
+        EXPECT(c, !isfinite(form->output(&g, &m, channels, first, tiles, NULL, NULL, NULL, false, image)));
     }
     check_done(c);
 }

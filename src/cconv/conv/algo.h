@@ -9,6 +9,7 @@
 typedef struct cc_conv_algo {
     const char *name;
     bool needs_blas;
+    bool fuses; /* does the epilogue and adds the residual itself; otherwise it gets NULL for both */
 
     /* Whether it can do this pass of this geometry on this context's instruction set. The conv is resolved. */
     bool (*supports)(const cc_context *context, const cc_conv *conv, cc_pass pass);
@@ -21,7 +22,7 @@ typedef struct cc_conv_algo {
     cc_status (*forward)(const cc_context *context, const cc_conv *conv, const void *x, const void *w,
                          const void *b, const cc_epilogue *epilogue, void *y);
     cc_status (*backward_data)(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
-                               void *dx);
+                               const void *residual, void *dx);
     cc_status (*backward_weight)(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
                                  void *dw);
 } cc_conv_algo;
@@ -38,7 +39,17 @@ const cc_conv_algo *cc_conv_algo_get(int algo);
 /* y = b for every position (0 without b). */
 void cc_conv_broadcast_bias(const cc_context *context, const cc_conv *conv, const void *b, void *y);
 
-/* The epilogue, for algorithms that do not fuse it; it may be NULL. */
-void cc_conv_apply_epilogue(const cc_context *context, const cc_conv *conv, const cc_epilogue *epilogue, void *y);
+/* y = epilogue(y), b included. */
+void cc_conv_apply_epilogue(const cc_context *context, const cc_conv *conv, const void *b,
+                            const cc_epilogue *epilogue, void *y);
+
+/* dx += residual */
+void cc_conv_add_residual(const cc_context *context, const cc_conv *conv, const void *residual, void *dx);
+
+/* The passes of an algorithm with what it does not fuse; as in the descriptor. */
+cc_status cc_conv_algo_forward(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv, const void *x,
+                               const void *w, const void *b, const cc_epilogue *epilogue, void *y);
+cc_status cc_conv_algo_backward_data(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv,
+                                     const void *dy, const void *w, const void *residual, void *dx);
 
 #endif

@@ -36,6 +36,28 @@ bool cc_conv_algo_supports(const cc_context *context, int algo, const cc_conv *c
     return a->supports(context, &resolved, pass);
 }
 
+cc_status cc_conv_algo_forward(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv, const void *x,
+                               const void *w, const void *b, const cc_epilogue *epilogue, void *y)
+{
+    if (epilogue != NULL && epilogue->scale == NULL && epilogue->residual == NULL && !epilogue->relu)
+        epilogue = NULL;
+    if (algo->fuses || epilogue == NULL)
+        return algo->forward(context, conv, x, w, b, epilogue, y);
+    CC_TRY(algo->forward(context, conv, x, w, NULL, NULL, y));
+    cc_conv_apply_epilogue(context, conv, b, epilogue, y);
+    return CC_OK;
+}
+
+cc_status cc_conv_algo_backward_data(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv,
+                                     const void *dy, const void *w, const void *residual, void *dx)
+{
+    if (algo->fuses || residual == NULL)
+        return algo->backward_data(context, conv, dy, w, residual, dx);
+    CC_TRY(algo->backward_data(context, conv, dy, w, NULL, dx));
+    cc_conv_add_residual(context, conv, residual, dx);
+    return CC_OK;
+}
+
 int cc_conv_algo_choose(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
     cc_conv resolved = *conv;

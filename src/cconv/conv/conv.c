@@ -55,17 +55,17 @@ cc_status cc_conv_forward(const cc_context *context, int algo, const cc_conv *co
     if (y == NULL)
         return CC_ERR_ARGUMENT;
     if (c.ic == 0 || cc_volume(c.window.input) == 0) {
-        cc_conv_broadcast_bias(context, &c, b, y);
-        cc_conv_apply_epilogue(context, &c, epilogue, y);
+        cc_conv_broadcast_bias(context, &c, NULL, y);
+        cc_conv_apply_epilogue(context, &c, b, epilogue, y);
         return CC_OK;
     }
     if (x == NULL || w == NULL)
         return CC_ERR_ARGUMENT;
-    return a->forward(context, &c, x, w, b, epilogue, y);
+    return cc_conv_algo_forward(a, context, &c, x, w, b, epilogue, y);
 }
 
 cc_status cc_conv_backward_data(const cc_context *context, int algo, const cc_conv *conv, const void *dy,
-                                const void *w, void *dx)
+                                const void *w, const void *residual, void *dx)
 {
     cc_conv c;
     const cc_conv_algo *a;
@@ -76,12 +76,15 @@ cc_status cc_conv_backward_data(const cc_context *context, int algo, const cc_co
     if (dx == NULL)
         return CC_ERR_ARGUMENT;
     if (c.oc == 0) {
-        memset(dx, 0, (size_t)count * cc_dtype_size(c.dtype));
+        if (residual != NULL)
+            memcpy(dx, residual, (size_t)count * cc_dtype_size(c.dtype));
+        else
+            memset(dx, 0, (size_t)count * cc_dtype_size(c.dtype));
         return CC_OK;
     }
     if (dy == NULL || w == NULL)
         return CC_ERR_ARGUMENT;
-    return a->backward_data(context, &c, dy, w, dx);
+    return cc_conv_algo_backward_data(a, context, &c, dy, w, residual, dx);
 }
 
 cc_status cc_conv_backward_weight(const cc_context *context, int algo, const cc_conv *conv, const void *x,

@@ -25,8 +25,9 @@ typedef struct cc_conv {
 
 typedef enum cc_pass { CC_FORWARD = 0, CC_BACKWARD_DATA, CC_BACKWARD_WEIGHT, CC_PASSES } cc_pass;
 
-/* What happens to y on its way out of a forward pass: y = max(y + residual, 0). */
+/* What happens to the sums on their way out of a forward pass: y = max(sum * scale + b + residual, 0). */
 typedef struct cc_epilogue {
+    const void *scale;    /* (OC), or NULL: 1 */
     const void *residual; /* like y, or NULL */
     bool relu;
 } cc_epilogue;
@@ -46,8 +47,9 @@ int cc_conv_algo_choose(const cc_context *context, const cc_conv *conv, cc_pass 
 /* `algo` is an index, or -1 for `auto`. `epilogue` may be NULL. */
 cc_status cc_conv_forward(const cc_context *context, int algo, const cc_conv *conv, const void *x, const void *w,
                           const void *b, const cc_epilogue *epilogue, void *y);
+/* `residual`, like dx or NULL, is added to dx. */
 cc_status cc_conv_backward_data(const cc_context *context, int algo, const cc_conv *conv, const void *dy,
-                                const void *w, void *dx);
+                                const void *w, const void *residual, void *dx);
 cc_status cc_conv_backward_weight(const cc_context *context, int algo, const cc_conv *conv, const void *x,
                                   const void *dy, void *dw);
 

@@ -87,6 +87,7 @@ static void run_row(const direct_job *job, const cc_panel *panel, const float *a
 {
     const cc_strips *s = &job->strips;
     const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
+    const float *scale = job->epilogue.scale;
     const int64_t valid = cc_min(panel->width, job->outputs - panel->column);
     const int64_t ldy = job->output_step[2] * job->output_channels, a_row = s->step[2] * s->pitch;
     const int64_t tiles = cc_ceil_div(s->grid[2], gemm->max_rows[panel->vectors]);
@@ -103,9 +104,10 @@ static void run_row(const direct_job *job, const cc_panel *panel, const float *a
             for (int64_t r = 0; r < rows; r++)
                 for (int64_t c = 0; c < valid; c++)
                     to[r * ldy + c] = spare[r * panel->width + c];
-        if (job->bias != NULL || residual != NULL || job->epilogue.relu)
+        if (job->bias != NULL || residual != NULL || job->epilogue.scale != NULL || job->epilogue.relu)
             gemm->finish(rows, valid, to, ldy, to, ldy, false,
-                         &(cc_gemm_epilogue){.bias = job->bias ? job->bias + channel : NULL,
+                         &(cc_gemm_epilogue){.scale = scale ? scale + channel : NULL,
+                                             .bias = job->bias ? job->bias + channel : NULL,
                                              .residual = residual ? residual + q * ldy : NULL,
                                              .ld_residual = ldy, .relu = job->epilogue.relu});
         q += rows;
@@ -246,7 +248,7 @@ static cc_status run_phase(direct_job *job, const cc_window *window, const int64
 }
 
 static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
-                               void *dx)
+                               const void *residual, void *dx)
 {
     const cc_window *window = &conv->window;
     if (cc_direct_small(conv))
@@ -255,7 +257,7 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
     direct_job job = {.context = context, .groups = conv->groups, .outputs = icg, .unpacked = w,
                       .out_stride = taps, .sum_stride = icg * taps,
                       .group_stride = conv->oc / conv->groups * icg * taps, .output = dx,
-                      .output_channels = conv->ic};
+                      .output_channels = conv->ic, .epilogue.residual = residual};
     job.strips = (cc_strips){.source = dy, .n = conv->n, .channels = conv->oc / conv->groups,
                              .strides = cc_strides_of(conv->y_layout, conv->oc, window->output)};
     for (int axis = 0; axis < CC_AXES; axis++) {
@@ -277,6 +279,7 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
 
 const cc_conv_algo cc_conv_direct = {
     .name = "direct",
+    .fuses = true,
     .supports = supports,
     .forward = forward,
     .backward_data = backward_data,

@@ -316,19 +316,19 @@ static cc_status run(plan *p, cc_task task, int64_t items)
 static cc_status forward(const cc_context *context, const cc_conv *conv, const void *x, const void *w,
                          const void *b, const cc_epilogue *epilogue, void *y)
 {
+    (void)epilogue;
     plan p = plan_of(context, conv, CC_FORWARD);
     p.input = x;
     p.weight = w;
     p.bias = b;
     p.output = y;
-    CC_TRY(run(&p, forward_task, conv->n * conv->groups * p.tiles));
-    cc_conv_apply_epilogue(context, conv, epilogue, y);
-    return CC_OK;
+    return run(&p, forward_task, conv->n * conv->groups * p.tiles);
 }
 
 static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
-                               void *dx)
+                               const void *residual, void *dx)
 {
+    (void)residual;
     plan p = plan_of(context, conv, CC_BACKWARD_DATA);
     p.dy = dy;
     p.weight = w;

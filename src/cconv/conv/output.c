@@ -9,7 +9,7 @@
 typedef struct output_job {
     const cc_conv *conv;
     const void *b;
-    const cc_epilogue *epilogue;
+    cc_epilogue epilogue;
     const cc_eltwise_kernels *eltwise;
     void *y;
     int64_t count; /* elements of y */
@@ -44,12 +44,20 @@ void cc_conv_broadcast_bias(const cc_context *context, const cc_conv *conv, cons
     run(context, &job, conv->dtype == CC_F32 ? broadcast_f32 : broadcast_f64);
 }
 
-void cc_conv_apply_epilogue(const cc_context *context, const cc_conv *conv, const cc_epilogue *epilogue, void *y)
+void cc_conv_apply_epilogue(const cc_context *context, const cc_conv *conv, const void *b,
+                            const cc_epilogue *epilogue, void *y)
 {
-    if (epilogue == NULL || (epilogue->residual == NULL && !epilogue->relu))
-        return;
-    output_job job = {.conv = conv, .epilogue = epilogue, .eltwise = &context->kernels->eltwise, .y = y};
+    output_job job = {.conv = conv, .b = b, .eltwise = &context->kernels->eltwise, .y = y};
+    if (epilogue != NULL)
+        job.epilogue = *epilogue;
     job.count = conv->n * conv->oc * cc_volume(conv->window.output);
+    run(context, &job, conv->dtype == CC_F32 ? epilogue_f32 : epilogue_f64);
+}
+
+void cc_conv_add_residual(const cc_context *context, const cc_conv *conv, const void *residual, void *dx)
+{
+    output_job job = {.conv = conv, .epilogue.residual = residual, .eltwise = &context->kernels->eltwise, .y = dx};
+    job.count = conv->n * conv->ic * cc_volume(conv->window.input);
     run(context, &job, conv->dtype == CC_F32 ? epilogue_f32 : epilogue_f64);
 }
 

@@ -39,6 +39,7 @@ typedef struct sample_job {
     const cc_conv *conv;
     const float *from;
     float *to;
+    const float *residual; /* like `to`, or NULL */
 } sample_job;
 
 /* Rows of output pixels, from where they lie in the image. */
@@ -59,7 +60,7 @@ static void gather(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-/* Rows of input pixels: output pixels where there are any, else zeros. */
+/* Rows of input pixels: output pixels where there are any, else zeros, and the residual. */
 static void scatter(void *argument, int64_t begin, int64_t end, int part)
 {
     const sample_job *job = argument;
@@ -70,13 +71,21 @@ static void scatter(void *argument, int64_t begin, int64_t end, int part)
         const int64_t h = row % w->input[1], d = row / w->input[1] % w->input[0];
         const int64_t n = row / (w->input[1] * w->input[0]);
         float *to = job->to + row * w->input[2] * ic;
-        memset(to, 0, (size_t)(w->input[2] * ic) * sizeof(float));
+        const size_t bytes = (size_t)(w->input[2] * ic) * sizeof(float);
+        if (job->residual != NULL)
+            memcpy(to, job->residual + row * w->input[2] * ic, bytes);
+        else
+            memset(to, 0, bytes);
         if (h % w->stride[1] != 0 || d % w->stride[0] != 0)
             continue;
         const int64_t source = (n * w->output[0] + d / w->stride[0]) * w->output[1] + h / w->stride[1];
         const float *from = job->from + source * w->output[2] * ic;
-        for (int64_t p = 0; p < w->output[2]; p++)
-            memcpy(to + p * w->stride[2] * ic, from + p * ic, (size_t)ic * sizeof(float));
+        for (int64_t p = 0; p < w->output[2]; p++, from += ic, to += w->stride[2] * ic)
+            if (job->residual == NULL)
+                memcpy(to, from, (size_t)ic * sizeof(float));
+            else
+                for (int64_t c = 0; c < ic; c++)
+                    to[c] += from[c];
     }
 }
 
@@ -104,6 +113,7 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
 {
     cc_gemm_epilogue ending = {.bias = b, .ld_residual = conv->oc};
     if (epilogue != NULL) {
+        ending.scale = epilogue->scale;
         ending.residual = epilogue->residual;
         ending.relu = epilogue->relu;
     }
@@ -117,7 +127,7 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
 }
 
 static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
-                               void *dx)
+                               const void *residual, void *dx)
 {
     const int64_t pixels = output_pixels(conv);
     float *image = dx, *samples = NULL;
@@ -126,13 +136,14 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
         if (samples == NULL)
             return CC_ERR_MEMORY;
     }
+    const cc_gemm_epilogue ending = {.residual = samples != NULL ? NULL : residual, .ld_residual = conv->ic};
     const cc_status status = cc_gemm(context, false, false, pixels, conv->ic, conv->oc, dy, conv->oc, w, conv->ic,
-                                     false, samples != NULL ? samples : image, conv->ic, NULL);
+                                     false, samples != NULL ? samples : image, conv->ic, &ending);
     if (status == CC_OK && samples != NULL) {
         const int64_t *input = conv->window.input;
         const int64_t rows = conv->n * input[0] * input[1];
         cc_parallel_for(context->pool, cc_parts(context->pool, rows, cc_ceil_div(16384, input[2] * conv->ic)), rows,
-                        scatter, &(sample_job){.conv = conv, .from = samples, .to = image});
+                        scatter, &(sample_job){.conv = conv, .from = samples, .to = image, .residual = residual});
     }
     cc_arena_free(context->arena, samples);
     return status;
@@ -152,6 +163,7 @@ static cc_status backward_weight(const cc_context *context, const cc_conv *conv,
 
 const cc_conv_algo cc_conv_pointwise = {
     .name = "pointwise",
+    .fuses = true,
     .supports = supports,
     .forward = forward,
     .backward_data = backward_data,

@@ -35,7 +35,7 @@ typedef struct job {
     const cc_winograd_kernels *form;
     cc_winograd_grid from, to; /* the images convolved, and the result's */
     cc_winograd_columns columns; /* blocks of output channels */
-    const float *x, *w, *bias, *residual;
+    const float *x, *w, *scale, *bias, *residual;
     float *y;
     bool turned, relu;
     int64_t row; /* weights of an output channel */
@@ -130,10 +130,11 @@ static void multiply(const job *j, int64_t tiles, int64_t depth, int64_t block, 
 static void finish(job *j, int64_t first, int64_t tiles, int64_t block, const cc_winograd_planes *m, int part)
 {
     const int64_t c = block * j->columns.width;
+    const float *scale = j->scale != NULL ? j->scale + c : NULL;
     const float *bias = j->bias != NULL ? j->bias + c : NULL, *residual = j->residual != NULL ? j->residual + c : NULL;
     cc_winograd_note(&j->magnitude[part],
-                     j->form->output(&j->to, m, cc_winograd_channels(&j->columns, block), first, tiles, bias,
-                                                 residual, j->relu, j->y + c));
+                     j->form->output(&j->to, m, cc_winograd_channels(&j->columns, block), first, tiles, scale,
+                                     bias, residual, j->relu, j->y + c));
 }
 
 /* Items: slices of the depth, of each block of columns. */
@@ -299,15 +300,19 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
                  .top = window->pad_before[1], .left = window->pad_before[2]},
         .to = {.height = window->output[1], .width = window->output[2], .channels = conv->oc},
         .x = x, .w = w, .bias = b, .y = y, .row = conv->ic * form->taps * form->taps,
+        .scale = epilogue != NULL ? epilogue->scale : NULL,
         .residual = epilogue != NULL ? epilogue->residual : NULL,
         .relu = epilogue != NULL && epilogue->relu,
     };
     bool sound;
     CC_TRY(convolve(context, &j, conv->n, &sound));
-    return sound ? CC_OK : exact_algo(context, conv, CC_FORWARD)->forward(context, conv, x, w, b, epilogue, y);
+    if (sound)
+        return CC_OK;
+    return cc_conv_algo_forward(exact_algo(context, conv, CC_FORWARD), context, conv, x, w, b, epilogue, y);
 }
 
-static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w, void *dx)
+static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
+                               const void *residual, void *dx)
 {
     const cc_window *window = &conv->window;
     const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
@@ -317,11 +322,13 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
                  .top = form->taps - 1 - window->pad_before[1],
                  .left = form->taps - 1 - window->pad_before[2]},
         .to = {.height = window->input[1], .width = window->input[2], .channels = conv->ic},
-        .x = dy, .w = w, .y = dx, .turned = true, .row = conv->ic * form->taps * form->taps,
+        .x = dy, .w = w, .residual = residual, .y = dx, .turned = true, .row = conv->ic * form->taps * form->taps,
     };
     bool sound;
     CC_TRY(convolve(context, &j, conv->n, &sound));
-    return sound ? CC_OK : exact_algo(context, conv, CC_BACKWARD_DATA)->backward_data(context, conv, dy, w, dx);
+    if (sound)
+        return CC_OK;
+    return cc_conv_algo_backward_data(exact_algo(context, conv, CC_BACKWARD_DATA), context, conv, dy, w, residual, dx);
 }
 
 static cc_status backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
@@ -334,6 +341,7 @@ static cc_status backward_weight(const cc_context *context, const cc_conv *conv,
 
 const cc_conv_algo cc_conv_winograd = {
     .name = "winograd",
+    .fuses = true,
     .supports = supports,
     .pays = pays,
     .forward = forward,

@@ -105,6 +105,7 @@ static void finish(const job *j, const cc_gemm_epilogue *epilogue, range rows, r
     const int64_t first = panels.begin * j->panel_columns;
     const int64_t columns = cc_min(j->n, panels.end * j->panel_columns) - first;
     cc_gemm_epilogue here = *epilogue;
+    here.scale = here.scale != NULL ? here.scale + first : NULL;
     here.bias = here.bias != NULL ? here.bias + first : NULL;
     here.residual = here.residual != NULL ? here.residual + rows.begin * here.ld_residual + first : NULL;
     c += (rows.begin - origin) * ldc + first;
@@ -178,6 +179,7 @@ static void turn(const job *j, range rows, const float *block, int64_t ld, float
     const cc_gemm_kernels *g = &j->kernels->gemm;
     const int64_t count = rows.end - rows.begin;
     cc_gemm_epilogue rest = j->epilogue != NULL ? *j->epilogue : nothing;
+    rest.scale = rest.scale != NULL ? rest.scale + rows.begin : NULL;
     rest.bias = rest.bias != NULL ? rest.bias + rows.begin : NULL;
     rest.residual = rest.residual != NULL ? rest.residual + rows.begin : NULL;
     g->transpose(count, j->n, block, ld, scratch, count);
@@ -270,6 +272,7 @@ static void dots_task(void *argument, int64_t begin, int64_t end, int part)
     for (int64_t first = begin * DOTS_COLUMNS; first < end * DOTS_COLUMNS; first += DOTS_COLUMNS) {
         const int64_t columns = cc_min(DOTS_COLUMNS, j->n - first);
         cc_gemm_epilogue here = j->epilogue != NULL ? *j->epilogue : nothing;
+        here.scale = here.scale != NULL ? here.scale + first : NULL;
         here.bias = here.bias != NULL ? here.bias + first : NULL;
         here.residual = here.residual != NULL ? here.residual + first : NULL;
         g->dots(j->m, columns, j->k, j->a.data, j->a.ld, j->b.data + first * j->b.ld, j->b.ld, block, DOTS_COLUMNS);
@@ -296,7 +299,8 @@ cc_status cc_gemm(const cc_context *context, bool trans_a, bool trans_b, int64_t
         .kernels = context->kernels, .m = m, .n = n, .k = k, .a = {a, lda, trans_a}, .b = {b, ldb, trans_b},
         .c = c, .ldc = ldc, .accumulate = accumulate,
     };
-    if (epilogue != NULL && (epilogue->bias != NULL || epilogue->residual != NULL || epilogue->relu))
+    if (epilogue != NULL &&
+        (epilogue->scale != NULL || epilogue->bias != NULL || epilogue->residual != NULL || epilogue->relu))
         j.epilogue = epilogue;
     CC_TRY(check(&j.a, m, k));
     CC_TRY(check(&j.b, k, n));

@@ -27,9 +27,10 @@
 typedef void (*cc_gemm_tile)(int64_t taps, const int64_t *offset, int64_t depth, const float *a, int64_t a_row,
                              int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate);
 
-/* y = max([y +] x + bias + residual, 0) over rows x cols; bias (cols) and residual may be NULL, the maximum
+/* y = max(([y +] x) * scale + bias + residual, 0) over rows x cols; scale, bias (cols) and residual may be NULL, the maximum
  * is taken where `relu` is set (NaN stays NaN). x may be y. */
 typedef struct cc_gemm_epilogue {
+    const float *scale;
     const float *bias;
     const float *residual;
     int64_t ld_residual;

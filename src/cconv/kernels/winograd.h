@@ -49,10 +49,11 @@ typedef struct cc_winograd_kernels {
     void (*gradient)(const cc_winograd_grid *grid, const float *image, int64_t channels, int64_t first,
                      int64_t tiles, const cc_winograd_planes *d);
 
-    /* image = relu(A' m A + bias + residual); bias and residual may be NULL. Returns a bound of the
+    /* image = relu(A' m A * scale + bias + residual); scale, bias and residual may be NULL. Returns a bound of the
      * magnitudes of A' m A, their sum: Inf or NaN if any of them is. */
     float (*output)(const cc_winograd_grid *grid, const cc_winograd_planes *m, int64_t channels, int64_t first,
-                    int64_t tiles, const float *bias, const float *residual, bool relu, float *image);
+                    int64_t tiles, const float *scale, const float *bias, const float *residual, bool relu,
+                    float *image);
 
     /* u(i, o) = G w(o, i) G' where w(o, i) are the `area` = taps*taps numbers at w + o*row + i*area; `inputs` rows,
      * `outputs` columns, the last vector filled up with 0. */
