@@ -18,7 +18,7 @@ except ImportError as error:
         "an installed cconv."
     ) from error
 
-from cconv.runtime import get_num_threads, set_num_threads, show_config
+from cconv.runtime import get_exact, get_num_threads, set_exact, set_num_threads, show_config
 
 if "threadpoolctl" in _sys.modules:
     importlib.import_module("cconv.threadpool")
@@ -26,7 +26,9 @@ if "threadpoolctl" in _sys.modules:
 _LAZY_MODULES = {"functional", "nn", "models", "optim", "data", "callbacks", "metrics", "plot"}
 _LAZY_NAMES = {"Model": "cconv.model", "History": "cconv.history"}
 
-__all__ = ["get_num_threads", "set_num_threads", "show_config", "__version__", *_LAZY_MODULES, *_LAZY_NAMES]
+__all__ = [
+    "get_exact", "get_num_threads", "set_exact", "set_num_threads", "show_config", "__version__", *_LAZY_MODULES, *_LAZY_NAMES,
+]  # fmt: skip
 
 
 def __getattr__(name):

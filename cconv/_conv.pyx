@@ -31,6 +31,8 @@ cdef extern from "conv/conv.h" nogil:
     int cc_conv_algo_count()
     const char *cc_conv_algo_name(int algo)
     bint cc_conv_algo_needs_blas(int algo)
+    bint cc_conv_algo_approximate(int algo)
+    bint cc_conv_algo_pays(const cc_context *context, int algo, const cc_conv *conv, cc_pass which)
     bint cc_conv_algo_supports(const cc_context *context, int algo, const cc_conv *conv, cc_pass which)
     int cc_conv_algo_choose(const cc_context *context, const cc_conv *conv, cc_pass which)
     cc_status cc_conv_forward(const cc_context *context, int algo, const cc_conv *conv, const void *x, const void *w,
@@ -55,6 +57,7 @@ cdef extern from "im2col/im2col.h" nogil:
 
 
 ALGORITHMS = tuple(cc_conv_algo_name(i).decode() for i in range(cc_conv_algo_count()))
+APPROXIMATE = tuple(cc_conv_algo_approximate(i) for i in range(cc_conv_algo_count()))
 PASSES = ("forward", "backward_data", "backward_weight")
 
 
@@ -123,7 +126,7 @@ cdef class Convolution:
     for; `x_shape`, `y_shape`, `w_shape`, `dtype`, `x_channels_last`, `y_channels_last` say which.
     """
     cdef cc_conv conv
-    cdef int algo[3]
+    cdef int algo[2][3]  # of every pass, and of every pass in exact mode
     cdef readonly tuple x_shape, y_shape, w_shape
     cdef readonly object dtype
     cdef readonly bint x_channels_last, y_channels_last
@@ -149,10 +152,11 @@ cdef class Convolution:
         if algo != "auto" and algo not in ALGORITHMS:
             raise ValueError(f"algo must be 'auto' or one of {', '.join(ALGORITHMS)}, got {algo!r}")
         for i in range(3):
-            self.algo[i] = -1
+            self.algo[0][i] = self.algo[1][i] = -1
 
     cdef int algo_for(self, cc_pass which) except -1:
-        cdef int index = self.algo[<int>which]
+        cdef bint exact = context().exact
+        cdef int index = self.algo[exact][<int>which]
         if index >= 0:
             return index
         if self.name == "auto":
@@ -163,8 +167,27 @@ cdef class Convolution:
                 raise ValueError(f"algo {self.name!r} cannot do {PASSES[<int>which]} of {self.describe()}")
         if cc_conv_algo_needs_blas(index):
             runtime.load_blas()
-        self.algo[<int>which] = index
+        if runtime.verbose:
+            runtime.say(f"conv {PASSES[<int>which]} of {self.describe()}: {self.choice(index, which)}")
+        self.algo[exact][<int>which] = index
         return index
+
+    cdef str choice(self, int index, cc_pass which):
+        """The algorithm, why none before it, and which would be next."""
+        cdef int i
+        if self.name != "auto":
+            return f"{ALGORITHMS[index]}, as asked"
+        notes = []
+        for i in range(index):
+            if not cc_conv_algo_supports(context(), i, &self.conv, which):
+                notes.append(f"{ALGORITHMS[i]} does not fit")
+            else:
+                notes.append(f"{ALGORITHMS[i]} {'is not exact' if APPROXIMATE[i] and context().exact else 'does not pay'}")
+        for i in range(index + 1, len(ALGORITHMS)):
+            if cc_conv_algo_pays(context(), i, &self.conv, which) or i == len(ALGORITHMS) - 1:
+                notes.append(f"next {ALGORITHMS[i]}")
+                break
+        return f"{ALGORITHMS[index]} ({', '.join(notes)})"
 
     def describe(self):
         """The geometry in a line, for messages."""

@@ -47,6 +47,17 @@ cdef extern from "eltwise/eltwise.h" nogil:
         uint64_t call
         bint per_channel
     cc_status cc_dropout_apply(const cc_context *context, const cc_dropout *dropout, const void *x, void *y)
+    ctypedef struct cc_shortcut:
+        int64_t n
+        int64_t channels
+        int64_t out_channels
+        int64_t height
+        int64_t width
+        int64_t stride
+        cc_dtype dtype
+        cc_layout layout
+    cc_status cc_shortcut_forward(const cc_context *context, const cc_shortcut *shortcut, const void *x, void *y)
+    cc_status cc_shortcut_backward(const cc_context *context, const cc_shortcut *shortcut, const void *dy, void *dx)
 
 
 RELU, LEAKY_RELU, HARDTANH, HARDSIGMOID, HARDSWISH = CC_RELU, CC_LEAKY_RELU, CC_HARDTANH, CC_HARDSIGMOID, CC_HARDSWISH
@@ -115,3 +126,33 @@ def dropout(cnp.ndarray x not None, double p, uint64_t seed, uint64_t call, bint
         status = cc_dropout_apply(context(), &d, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y))
     check(status, "dropout")
     return y
+
+
+cdef cc_shortcut describe_shortcut(cnp.ndarray x, tuple input_shape, tuple output_shape, int64_t stride,
+                                   bint channels_last) except *:
+    cdef cc_shortcut s
+    s.n, s.channels, s.height, s.width = input_shape
+    s.out_channels, s.stride, s.dtype = output_shape[1], stride, dtype_of(x)
+    s.layout = CC_CHANNELS_LAST if channels_last else CC_CHANNELS_FIRST
+    return s
+
+
+def shortcut(cnp.ndarray x not None, tuple output_shape, int64_t stride, bint channels_last):
+    """x at every `stride`-th line and column, with zeros for the channels it does not have."""
+    cdef cc_shortcut s = describe_shortcut(x, (<object>x).shape, output_shape, stride, channels_last)
+    cdef cnp.ndarray y = new_array(output_shape, cnp.PyArray_TYPE(x), channels_last)
+    cdef cc_status status
+    with nogil:
+        status = cc_shortcut_forward(context(), &s, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y))
+    check(status, "shortcut")
+    return y
+
+
+def shortcut_backward(cnp.ndarray dy not None, tuple input_shape, int64_t stride, bint channels_last):
+    cdef cc_shortcut s = describe_shortcut(dy, input_shape, (<object>dy).shape, stride, channels_last)
+    cdef cnp.ndarray dx = new_array(input_shape, cnp.PyArray_TYPE(dy), channels_last)
+    cdef cc_status status
+    with nogil:
+        status = cc_shortcut_backward(context(), &s, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(dx))
+    check(status, "shortcut_backward")
+    return dx

@@ -29,7 +29,7 @@ cdef extern from "context.h" nogil:
         int64_t pad_before[3]
         int64_t pad_after[3]
     ctypedef struct cc_context:
-        pass
+        bint exact
 
 
 cdef extern from "sink.h" nogil:

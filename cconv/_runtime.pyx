@@ -240,6 +240,14 @@ def set_blas(dict capsules, uintptr_t get_threads, uintptr_t set_threads):
                 <void (*)(int) noexcept nogil>set_threads)
 
 
+def get_exact():
+    return the_context.exact
+
+
+def set_exact(bint exact):
+    the_context.exact = exact
+
+
 def fp_mode():
     """The calling thread's floating-point control word."""
     return cc_fp_mode_get()

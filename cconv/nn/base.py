@@ -158,7 +158,7 @@ class Layer:
         y : ndarray
         backward : callable, `backward(dy, need_dx=True) -> dx`; adds into every `Parameter.grad`. Call it
             once. With `need_dx=False` it may skip dx and return None: nobody reads the gradient of the
-            data a network begins with.
+            data a network begins with. A backward that takes `onto`, an array like x, returns dx + onto.
         """
         raise TypeError(f"{type(self).__name__} does not define forward")
 

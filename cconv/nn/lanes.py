@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cconv import runtime
 from cconv.functional.lanes import MAX_STAGES, Chain
 from cconv.nn.base import Layer, gradients
 from cconv.nn.combine import Sequential
@@ -57,6 +58,10 @@ class ConvChain(Layer):
                 for conv in self.convs
             ]
             chain = self._chains[shape] = Chain(shape, stages)
+            if runtime.verbose:
+                runtime.say(
+                    f"conv chain of x {shape}, {len(stages)} stages: convolution, ReLU and pooling, 16 images abreast"
+                )
         return chain
 
     def _ready(self, x):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cconv import _runtime
 from cconv.functional._arguments import activation, like, whole
+from cconv.functional.shortcut import shortcut, shortcut_backward
 from cconv.nn.base import Layer
 
 
@@ -24,20 +24,14 @@ class PadShortcut(Layer):
     def forward(self, x, train):
         shape = self.output_shape(np.shape(x))
         x, channels_last = activation(x, "x", 4)
-        channels, step, size, dtype = self.in_channels, self.stride, x.shape, x.dtype
-        y = _runtime.empty(shape, dtype, channels_last)
-        y[:, :channels] = x[:, :, ::step, ::step]
-        y[:, channels:] = 0
+        size, dtype = x.shape, x.dtype
+        y = shortcut(x, shape, self.stride, channels_last)
 
         def backward(dy, need_dx=True):
             if not need_dx:
                 return None
             dy = like(dy, "dy", shape, channels_last, dtype)
-            dx = _runtime.empty(size, dtype, channels_last)
-            if step > 1:
-                dx[...] = 0
-            dx[:, :, ::step, ::step] = dy[:, :channels]
-            return dx
+            return shortcut_backward(dy, size, self.stride, channels_last)
 
         return y, backward
 

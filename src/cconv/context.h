@@ -19,6 +19,7 @@ typedef struct cc_context {
     cc_pool *pool;
     cc_arena *arena;
     cc_blas *blas; /* empty until cc_blas_set */
+    bool exact;    /* `auto` takes no approximate algorithm */
 } cc_context;
 
 /* CC_ERR_UNSUPPORTED if this processor or build lacks the instruction set. The context lives until

@@ -9,6 +9,7 @@
 typedef struct cc_conv_algo {
     const char *name;
     bool needs_blas;
+    bool approximate; /* rounds more than a matrix product of its dtype */
     bool fuses; /* does the epilogue and adds the residual itself; otherwise it gets NULL for both */
 
     /* Whether it can do this pass of this geometry on this context's instruction set. The conv is resolved. */

@@ -27,6 +27,12 @@ bool cc_conv_algo_needs_blas(int algo)
     return a != NULL && a->needs_blas;
 }
 
+bool cc_conv_algo_approximate(int algo)
+{
+    const cc_conv_algo *a = cc_conv_algo_get(algo);
+    return a != NULL && a->approximate;
+}
+
 bool cc_conv_algo_supports(const cc_context *context, int algo, const cc_conv *conv, cc_pass pass)
 {
     const cc_conv_algo *a = cc_conv_algo_get(algo);
@@ -58,15 +64,27 @@ cc_status cc_conv_algo_backward_data(const cc_conv_algo *algo, const cc_context 
     return CC_OK;
 }
 
+static bool suits(const cc_context *context, const cc_conv_algo *a, const cc_conv *conv, cc_pass pass)
+{
+    return !(a->approximate && context->exact) && a->supports(context, conv, pass) &&
+           (a->pays == NULL || a->pays(context, conv, pass));
+}
+
+bool cc_conv_algo_pays(const cc_context *context, int algo, const cc_conv *conv, cc_pass pass)
+{
+    const cc_conv_algo *a = cc_conv_algo_get(algo);
+    cc_conv resolved = *conv;
+    return a != NULL && pass >= CC_FORWARD && pass < CC_PASSES && cc_conv_resolve(&resolved) == CC_OK &&
+           suits(context, a, &resolved, pass);
+}
+
 int cc_conv_algo_choose(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
     cc_conv resolved = *conv;
     if (cc_conv_resolve(&resolved) != CC_OK)
         return COUNT - 1;
-    for (int i = 0; i < COUNT - 1; i++) {
-        const cc_conv_algo *a = algos[i];
-        if (a->supports(context, &resolved, pass) && (a->pays == NULL || a->pays(context, &resolved, pass)))
+    for (int i = 0; i < COUNT - 1; i++)
+        if (suits(context, algos[i], &resolved, pass))
             return i;
-    }
     return COUNT - 1;
 }

@@ -39,9 +39,13 @@ cc_status cc_conv_resolve(cc_conv *conv);
 int cc_conv_algo_count(void);
 const char *cc_conv_algo_name(int algo);
 bool cc_conv_algo_needs_blas(int algo);
+bool cc_conv_algo_approximate(int algo);
 bool cc_conv_algo_supports(const cc_context *context, int algo, const cc_conv *conv, cc_pass pass);
 
-/* The one `auto` takes for this shape and pass. */
+/* Whether `auto` would take it, were it the first. */
+bool cc_conv_algo_pays(const cc_context *context, int algo, const cc_conv *conv, cc_pass pass);
+
+/* The one `auto` takes for this shape and pass: the first that pays, else the last. */
 int cc_conv_algo_choose(const cc_context *context, const cc_conv *conv, cc_pass pass);
 
 /* `algo` is an index, or -1 for `auto`. `epilogue` may be NULL. */

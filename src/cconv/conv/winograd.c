@@ -341,6 +341,7 @@ static cc_status backward_weight(const cc_context *context, const cc_conv *conv,
 
 const cc_conv_algo cc_conv_winograd = {
     .name = "winograd",
+    .approximate = true,
     .fuses = true,
     .supports = supports,
     .pays = pays,

@@ -52,4 +52,15 @@ typedef struct cc_dropout {
 
 cc_status cc_dropout_apply(const cc_context *context, const cc_dropout *dropout, const void *x, void *y);
 
+/* The shortcut without parameters: every `stride`-th line and column of x (n, channels, height, width), then
+ * out_channels - channels planes of zeros. */
+typedef struct cc_shortcut {
+    int64_t n, channels, out_channels, height, width, stride;
+    cc_dtype dtype;
+    cc_layout layout;
+} cc_shortcut;
+
+cc_status cc_shortcut_forward(const cc_context *context, const cc_shortcut *shortcut, const void *x, void *y);
+cc_status cc_shortcut_backward(const cc_context *context, const cc_shortcut *shortcut, const void *dy, void *dx);
+
 #endif

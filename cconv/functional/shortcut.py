@@ -1,0 +1,3 @@
+"""The residual shortcut without parameters, for `nn.PadShortcut`."""
+
+from cconv._eltwise import shortcut, shortcut_backward  # noqa: F401
