@@ -339,12 +339,13 @@ def test_no_memory():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("n, size", [(3, (9, 7)), (17, (2, 2))])
 @pytest.mark.parametrize("kernel, stride, groups", [(3, 1, 1), (3, 2, 2), (1, 1, 1), (1, 2, 1), (5, 1, 1)])
-def test_epilogue(kernel, stride, groups, last, dtype):
+def test_epilogue(kernel, stride, groups, n, size, last, dtype):
     """relu(conv(x) * scale + bias + residual), each part there or not, and dx + residual, by every algorithm."""
     rng = np.random.default_rng(kernel + stride)
     pads = ((kernel // 2,) * 2,) * 2
-    x, w = integers(rng, (3, 18, 9, 7), dtype), integers(rng, (20, 18 // groups, kernel, kernel), dtype)
+    x, w = integers(rng, (n, 18, *size), dtype), integers(rng, (20, 18 // groups, kernel, kernel), dtype)
     scale, bias = integers(rng, 20, dtype), integers(rng, 20, dtype)
     args = ((stride,) * 2, pads, (1, 1), groups)
     y = oracle.forward(x, w, None, *args)

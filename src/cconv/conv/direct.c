@@ -252,7 +252,7 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
 {
     const cc_window *window = &conv->window;
     if (cc_direct_small(conv))
-        return cc_direct_small_backward_data(context, conv, dy, w, dx);
+        return cc_direct_small_backward_data(context, conv, dy, w, residual, dx);
     const int64_t icg = conv->ic / conv->groups, taps = cc_volume(window->kernel);
     direct_job job = {.context = context, .groups = conv->groups, .outputs = icg, .unpacked = w,
                       .out_stride = taps, .sum_stride = icg * taps,

@@ -25,7 +25,7 @@ bool cc_direct_small(const cc_conv *conv);
 cc_status cc_direct_small_forward(const cc_context *context, const cc_conv *conv, const float *x, const float *w,
                                   const float *b, const cc_epilogue *epilogue, float *y);
 cc_status cc_direct_small_backward_data(const cc_context *context, const cc_conv *conv, const float *dy,
-                                        const float *w, float *dx);
+                                        const float *w, const float *residual, float *dx);
 cc_status cc_direct_small_backward_weight(const cc_context *context, const cc_conv *conv, const float *x,
                                           const float *dy, float *dw);
 

@@ -166,6 +166,7 @@ static void run_panels(void *argument, int64_t begin, int64_t end, int part)
 {
     const small_job *job = argument;
     const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
+    const float *scale = job->epilogue.scale;
     const int64_t channels = job->from.channels, ldy = job->positions * job->outputs;
     float *spare = job->scratch + part * job->scratch_size, *piece = spare + CC_TILE_MAX_ROWS * job->width;
     float *packed = piece + 16 * job->taps * job->width;
@@ -192,7 +193,8 @@ static void run_panels(void *argument, int64_t begin, int64_t end, int part)
                 if (i == last)
                     memset(spare, 0, (size_t)(rows * width) * sizeof(float));
                 gemm->finish(rows, valid, spare, width, to, ldy, false,
-                             &(cc_gemm_epilogue){.bias = job->bias ? job->bias + first : NULL,
+                             &(cc_gemm_epilogue){.scale = scale ? scale + first : NULL,
+                                                 .bias = job->bias ? job->bias + first : NULL,
                                                  .residual = job->epilogue.residual
                                                      ? (const float *)job->epilogue.residual + (to - job->y) : NULL,
                                                  .ld_residual = ldy, .relu = job->epilogue.relu});
@@ -287,9 +289,9 @@ cc_status cc_direct_small_forward(const cc_context *context, const cc_conv *conv
 }
 
 cc_status cc_direct_small_backward_data(const cc_context *context, const cc_conv *conv, const float *dy,
-                                        const float *w, float *dx)
+                                        const float *w, const float *residual, float *dx)
 {
-    small_job job = {.w = w, .y = dx, .outputs = conv->ic, .turned = true};
+    small_job job = {.w = w, .y = dx, .outputs = conv->ic, .turned = true, .epilogue.residual = residual};
     describe(context, conv, &job);
     job.positions = cc_volume(conv->window.input);
     for (int64_t i = 0; i < job.count; i++)
