@@ -23,7 +23,7 @@ from cconv.runtime import get_exact, get_num_threads, set_exact, set_num_threads
 if "threadpoolctl" in _sys.modules:
     importlib.import_module("cconv.threadpool")
 
-_LAZY_MODULES = {"functional", "nn", "models", "optim", "data", "callbacks", "metrics", "plot"}
+_LAZY_MODULES = {"functional", "nn", "models", "optim", "data", "callbacks", "metrics", "plot", "explain"}
 _LAZY_NAMES = {"Model": "cconv.model", "History": "cconv.history"}
 
 __all__ = [

@@ -185,7 +185,10 @@ def gradient_flow(model, x, y):
     model : Model; neither its weights nor its running statistics change
     x, y : one batch
     """
-    flow = _gradients(model, x, y)
+    from cconv import explain
+
+    page = explain.gradient_flow(model, x, y)
+    flow = list(zip(page.names, page.sizes, strict=True))
     figure = _figure(max(4, 0.25 * len(flow) + 2), 4)
     axes = figure.subplots()
     axes.bar(range(len(flow)), [max(value, 1e-12) for _, value in flow])
@@ -195,25 +198,8 @@ def gradient_flow(model, x, y):
     return figure
 
 
-def _gradients(model, x, y):
-    """(name, root mean square of the gradient) of every weight with more than one axis."""
-    state, kept = model.net.state_dict(), [parameter.grad.copy() for parameter in model.net.parameters()]
-    try:
-        model.net.zero_grad()
-        _backward(model, x, y)
-        return [
-            (name, float(np.sqrt(np.mean(np.square(parameter.grad, dtype=np.float64)))))
-            for name, parameter in model.net.named_parameters()
-            if parameter.data.ndim > 1
-        ]
-    finally:
-        model.net.load_state_dict(state)
-        for parameter, grad in zip(model.net.parameters(), kept, strict=True):
-            parameter.grad = grad
-
-
-def _backward(model, x, y, train=True):
-    outputs, backward = model.net.forward(np.asarray(x).astype(model.dtype), train)
+def _backward(model, x, y):
+    outputs, backward = model.net.forward(np.asarray(x).astype(model.dtype), False)
     _, loss_backward = model.loss.forward(outputs, np.asarray(y))
     return backward(loss_backward())
 
@@ -234,7 +220,7 @@ def saliency(model, x, y):
         raise ValueError(f"x must have shape (N, C, H, W), got {x.shape}")
     kept = [parameter.grad.copy() for parameter in model.net.parameters()]
     try:
-        strength = np.abs(_backward(model, x, y, train=False)).max(axis=1, keepdims=True)
+        strength = np.abs(_backward(model, x, y)).max(axis=1, keepdims=True)
     finally:
         for parameter, grad in zip(model.net.parameters(), kept, strict=True):
             parameter.grad = grad

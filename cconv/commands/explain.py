@@ -1,0 +1,206 @@
+"""`cconv explain`"""
+
+import argparse
+import re
+
+import numpy as np
+
+from cconv.commands.arguments import add_verb
+
+
+def _sizes(text):
+    """ "3x3" as (3, 3); a single number is one axis."""
+    if not re.fullmatch(r"\d{1,6}(x\d{1,6}){0,3}", text):
+        raise argparse.ArgumentTypeError(f"must be numbers with x between them, such as 3x3; got {text!r}")
+    return tuple(int(part) for part in text.split("x"))
+
+
+def _layer(text):
+    """ "3x3:256" as ((3, 3), 256)."""
+    kernel, mark, channels = text.partition(":")
+    if not mark or not channels.isdigit():
+        raise argparse.ArgumentTypeError(f"must be KERNEL:CHANNELS, such as 3x3:256; got {text!r}")
+    return _sizes(kernel), int(channels)
+
+
+def _padding(text):
+    if text in ("valid", "same", "same_lower", "full"):
+        return text
+    return _sizes(text)
+
+
+def add(verbs):
+    verb = add_verb(
+        verbs, "explain", None, "show how convolution works, on numbers of your own",
+        "Show what a layer does, with every number computed by the kernels that also train networks.\n"
+        "Kernels and inputs are 0, 1, 2, ... in the shape you name.",
+        [
+            "cconv explain shape --input 227x227 --kernel 11x11 --stride 4",
+            "cconv explain affine --input 3x3 --kernel 2x2",
+            "cconv explain transpose --input 3x3 --kernel 2x2       why backward is the transpose of forward",
+            "cconv explain complexity 100x100x256 --conv 1x1:64 --conv 3x3:256",
+            "cconv explain winograd --tile 4 --kernel 3 --format latex",
+        ],
+    )  # fmt: skip
+    verb.set_defaults(run=lambda arguments: verb.print_help())
+    topics = verb.add_subparsers(metavar="TOPIC", dest="topic")
+    for name, page, summary, options in _TOPICS:
+        topic = topics.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        for option in options:
+            flag, settings = _OPTIONS[option]
+            topic.add_argument(flag, **settings)
+        topic.add_argument(
+            "--format", choices=("text", "markdown", "latex"), default="text", help="how to print it (text)"
+        )
+        topic.set_defaults(run=run, page=page)
+
+
+def run(arguments):
+    print(getattr(arguments.page(arguments), arguments.format)())
+
+
+def _shape(arguments):
+    from cconv import explain
+
+    rank = max(len(arguments.input), len(arguments.kernel))
+    return explain.output_shape(
+        _spread(arguments.input, rank), _spread(arguments.kernel, rank), **_window(arguments, rank)
+    )
+
+
+def _affine(arguments):
+    from cconv import explain
+
+    rank = max(len(arguments.input), len(arguments.kernel))
+    kernel, sizes = _spread(arguments.kernel, rank), _spread(arguments.input, rank)
+    page = explain.affine_matrix(_counted(kernel), sizes, **_window(arguments, rank)).page
+    return page.matrix("with names, C", explain.affine_symbols(kernel, sizes, **_window(arguments, rank)))
+
+
+def _transpose(arguments):
+    from cconv import explain
+
+    rank = max(len(arguments.input), len(arguments.kernel))
+    kernel, sizes = _spread(arguments.kernel, rank), _spread(arguments.input, rank)
+    return explain.transpose(_counted(kernel), _counted(sizes), **_window(arguments, rank))
+
+
+def _im2col(arguments):
+    from cconv import explain
+
+    # A last third number are the channels, as in 227x227x3.
+    *sizes, channels = arguments.input if len(arguments.input) == 3 else (*arguments.input, 1)
+    x = _counted((1, channels, *_spread(tuple(sizes), 2)))
+    return explain.im2col(x, _spread(arguments.kernel, 2), **_window(arguments, 2))
+
+
+def _commutativity(arguments):
+    from cconv import explain
+
+    return explain.commutativity(_counted(arguments.input), _counted(_spread(arguments.kernel, len(arguments.input))))
+
+
+def _kinds(arguments):
+    from cconv import explain
+
+    x, w = _counted(arguments.input), _counted(_spread(arguments.kernel, len(arguments.input)))
+    return explain.convolution_or_correlation(x, w)
+
+
+def _transposed(arguments):
+    from cconv import explain
+
+    rank = len(arguments.input)
+    stride = _spread(arguments.stride, rank)
+    return explain.transposed(_counted(arguments.input), _counted(_spread(arguments.kernel, rank)), stride)
+
+
+def _winograd(arguments):
+    from cconv import explain
+
+    return explain.winograd(arguments.tile, arguments.kernel[0])
+
+
+def _complexity(arguments):
+    from cconv import explain, nn
+
+    *sizes, channels = arguments.shape
+    if not 1 <= len(sizes) <= 3:
+        raise ValueError(f"SHAPE needs sizes and then channels, such as 100x100x256; got {arguments.shape}")
+    kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(sizes) - 1]
+    layers = []
+    for kernel, wanted in arguments.conv:
+        layers.append(kind(channels, wanted, _spread(kernel, len(sizes)), padding="same"))
+        channels = wanted
+    return explain.complexity((arguments.shape[-1], *sizes), layers)
+
+
+def _dilation(arguments):
+    from cconv import explain
+
+    return explain.same_padding(arguments.kernel[0], arguments.dilation[0])
+
+
+def _depth(arguments):
+    from cconv import explain
+
+    return explain.depth_to(arguments.input[0], arguments.kernel[0], arguments.target)
+
+
+def _counted(shape):
+    """0, 1, 2, ... in this shape."""
+    if np.prod(shape, dtype=float) > 10**7:
+        raise ValueError(f"{'x'.join(map(str, shape))} is too large to look at")
+    return np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
+
+
+def _spread(sizes, rank):
+    return sizes * rank if len(sizes) == 1 else sizes
+
+
+def _window(arguments, rank):
+    padding = arguments.padding if isinstance(arguments.padding, str) else _spread(arguments.padding, rank)
+    return {
+        "stride": _spread(arguments.stride, rank),
+        "padding": padding,
+        "dilation": _spread(arguments.dilation, rank),
+    }
+
+
+_OPTIONS = {
+    "input": ("--input", {"type": _sizes, "default": (3, 3), "metavar": "HxW", "help": "size of the input (3x3)"}),
+    "kernel": ("--kernel", {"type": _sizes, "default": (2, 2), "metavar": "HxW", "help": "size of the kernel (2x2)"}),
+    "stride": ("--stride", {"type": _sizes, "default": (1,), "metavar": "N", "help": "stride (1)"}),
+    "stride2": ("--stride", {"type": _sizes, "default": (2,), "metavar": "N", "help": "stride (2)"}),
+    "padding": (
+        "--padding",
+        {"type": _padding, "default": (0,), "metavar": "P", "help": "zeros on each side, or valid, same, same_lower, full (0)"},
+    ),
+    "dilation": ("--dilation", {"type": _sizes, "default": (1,), "metavar": "D", "help": "spacing of the kernel (1)"}),
+    "tile": ("--tile", {"type": int, "default": 2, "metavar": "M", "help": "outputs of a tile along one axis (2)"}),
+    "taps": ("--kernel", {"type": _sizes, "default": (3,), "metavar": "R", "help": "size of the kernel (3)"}),
+    "length": ("--input", {"type": _sizes, "default": (224,), "metavar": "N", "help": "size to begin with (224)"}),
+    "target": ("--target", {"type": int, "default": 4, "metavar": "N", "help": "size to reach (4)"}),
+    "shape": ("shape", {"type": _sizes, "metavar": "SHAPE", "help": "height x width x channels, such as 100x100x256"}),
+    "conv": (
+        "--conv",
+        {
+            "type": _layer, "action": "append", "required": True, "metavar": "KERNEL:CHANNELS",
+            "help": "a convolution that keeps the size; may be given several times",
+        },
+    ),
+}  # fmt: skip
+_WINDOW = ("input", "kernel", "stride", "padding", "dilation")
+_TOPICS = (
+    ("shape", _shape, "the size of a convolution's output", _WINDOW),
+    ("kinds", _kinds, "correlation and convolution; narrow, wide, equal width", ("input", "kernel")),
+    ("commutativity", _commutativity, "why wide convolution commutes", ("input", "kernel")),
+    ("affine", _affine, "a convolution as a matrix", _WINDOW),
+    ("transpose", _transpose, "why backward is the transpose of forward", _WINDOW),
+    ("im2col", _im2col, "the im2col matrix and how often it repeats a value", _WINDOW),
+    ("winograd", _winograd, "Winograd's matrices and what they save", ("tile", "taps")),
+    ("complexity", _complexity, "multiply-adds, weights and maps of layers, by every algorithm", ("shape", "conv")),
+    ("transposed", _transposed, "transposed and fractionally strided convolution", ("input", "kernel", "stride2")),
+    ("same", _dilation, "the padding that keeps the size, dilated or not", ("taps", "dilation")),
+    ("depth", _depth, "how many layers without padding shrink an image to a size", ("length", "taps", "target")),
+)
