@@ -272,7 +272,7 @@ def test_wrong_arguments_are_named(call, word):
         ("shape --input 227x227 --kernel 11x11 --stride 4", "55"), ("kinds", "wide"), ("commutativity", "23  29  23"),
         ("affine --input 3x3 --kernel 2x2", "w1  w2   0  w3  w4"), ("transpose", "2  6  4"),
         ("im2col --input 227x227x3 --kernel 11 --stride 4", "7.10 times"), ("winograd --tile 4 --kernel 3", "1/24"),
-        ("complexity 100x100x256 --conv 1x1:64 --conv 3x3:256", "1,638,400,000"), ("transposed", "4  6  6  9"),
+        ("complexity 100x100x256 --conv 1x1:64 --conv 3x3:256", "1,638,400,000"), ("transposed --input 2x2", "4  6  6  9"),
         ("same --kernel 5 --dilation 3", "12 in total"), ("depth --input 224 --kernel 5 --target 4", "55 layers"),
         ("shape --format latex --padding same", r"\section*"), ("", "TOPIC"),
     ],

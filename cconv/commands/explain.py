@@ -74,7 +74,7 @@ def _affine(arguments):
     rank = max(len(arguments.input), len(arguments.kernel))
     kernel, sizes = _spread(arguments.kernel, rank), _spread(arguments.input, rank)
     page = explain.affine_matrix(_counted(kernel), sizes, **_window(arguments, rank)).page
-    return page.matrix("with names, C", explain.affine_symbols(kernel, sizes, **_window(arguments, rank)))
+    return page.add_matrix("with names, C", explain.affine_symbols(kernel, sizes, **_window(arguments, rank)))
 
 
 def _transpose(arguments):

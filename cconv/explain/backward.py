@@ -59,9 +59,9 @@ def backward(layer, x, dy=None):
         if isinstance(layer, kinds):
             rule(page, layer, x, dy)
     if isinstance(layer, (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)):
-        page.paragraph("An average pool shares each gradient equally among the positions of its window.")
+        page.add_paragraph("An average pool shares each gradient equally among the positions of its window.")
     if isinstance(layer, nn.Linear):
-        page.formula(
+        page.add_formula(
             "dx = dy W, dW = dy^T x, db = sum of dy", r"dx = dy\,W, \quad dW = dy^{\mathsf T} x, \quad db = \sum_n dy_n"
         )
     _show(page, "dx", dx)
@@ -72,21 +72,21 @@ def backward(layer, x, dy=None):
 
 def _show(page, name, array):
     if array.size <= _LARGEST:
-        page.matrix(name, array)
+        page.add_matrix(name, array)
 
 
 def _conv(page, layer, x, dy):
     weight = layer.weight.data.astype(np.float64)
     turned = weight[(slice(None), slice(None)) + (slice(None, None, -1),) * layer.rank]
-    page.paragraph(
+    page.add_paragraph(
         "The gradient flows back along the weights it came by: pad dy, turn each kernel by 180 degrees, sum over output channels."
     )
-    page.formula(
+    page.add_formula(
         "dx[i] = sum over o: pad(dy[o]) (x) rot180(w[o,i])",
         r"\delta^{x}_i = \sum_o \mathrm{pad}(\delta^{y}_o) \otimes \mathrm{rot180}(W_{oi})",
     )
     _show(page, "rot180(w)", turned)
-    page.formula(
+    page.add_formula(
         "dw[o,i] = x[i] (x) dy[o], without turning; db[o] = sum of dy[o]",
         r"\partial W_{oi} = X_i \otimes \delta^{y}_o, \quad \partial b_o = \sum \delta^{y}_o",
     )
@@ -103,14 +103,14 @@ def _conv(page, layer, x, dy):
 
     page.values["paths"] = paths
     middle = tuple(n // 2 for n in shape_in)
-    page.paragraph(
+    page.add_paragraph(
         f"Input {middle}, for example, reached these outputs, and collects their gradients times these weights:"
     )
     terms = [
         (str(place), weight_, float(dy[0][place]), weight_ * float(dy[0][place])) for place, weight_ in paths(middle)
     ]
-    page.table(("output", "weight", "dy", "product"), terms)
-    page.paragraph(
+    page.add_table(("output", "weight", "dy", "product"), terms)
+    page.add_paragraph(
         f"Their sum is {sum(term[3] for term in terms):.6g}; the kernel says {float(page.dx[0][middle]):.6g}."
     )
 
@@ -120,7 +120,7 @@ def _max(page, layer, x, dy):
     options = layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode
     _, indices = pool(x, *options, return_indices=True)
     page.values["indices"] = indices
-    page.paragraph(
+    page.add_paragraph(
         "Each maximum remembers where it stood (flat in its plane; of equals the first), and its gradient goes there alone."
     )
     _show(page, "indices", indices)
@@ -135,13 +135,13 @@ def _norm(page, layer, x, dy):
     xhat = (x - mean.reshape(shape)) * rstd.reshape(shape)
     count = x.size // x.shape[1]
     page.values |= {"mean": mean, "rstd": rstd, "xhat": xhat}
-    page.formula(
+    page.add_formula(
         "xhat = (x - mean) / sqrt(var + eps), y = gamma xhat + beta",
         r"\hat x = \frac{x-\mu}{\sqrt{\sigma^2+\epsilon}}, \quad y = \gamma \hat x + \beta",
     )
-    page.matrix("mean", mean).matrix("1/sqrt(var + eps)", rstd)
+    page.add_matrix("mean", mean).add_matrix("1/sqrt(var + eps)", rstd)
     _show(page, "xhat", xhat)
-    page.formula(
+    page.add_formula(
         "dx = gamma rstd / N (N dy - sum dy - xhat sum(dy xhat))",
         r"dx = \frac{\gamma}{N\sigma}\Bigl(N\,dy - \sum dy - \hat x \sum dy\,\hat x\Bigr)",
     )
@@ -174,7 +174,7 @@ def residual(branch, x, dy=None):
         "Gradient of a residual block", y=x + inner.y, dx=inner.dy + inner.dx, through_branch=inner.dx,
         through_shortcut=inner.dy,
     )  # fmt: skip
-    page.formula(
+    page.add_formula(
         "dx = dy + (dF/dx)^T dy",
         r"\frac{\partial \epsilon}{\partial x_l} = \frac{\partial \epsilon}{\partial x_L}\Bigl(1 + \frac{\partial}{\partial x_l}\sum F\Bigr)",
     )
@@ -182,7 +182,7 @@ def residual(branch, x, dy=None):
     _show(page, "through the branch", inner.dx)
     _show(page, "dx", page.dx)
     size = lambda a: float(np.sqrt(np.mean(np.square(a, dtype=np.float64))))  # noqa: E731
-    return page.table(
+    return page.add_table(
         ("gradient", "root mean square"),
         [("dy, through the shortcut", size(inner.dy)), ("through the branch", size(inner.dx)), ("dx", size(page.dx))],
     )

@@ -43,7 +43,7 @@ def complexity(in_shape, layers):
         "What it costs", layers=rows, macs=total["macs"], weights=total["weights"], parameters=total["parameters"],
         maps=total["map"], weights_and_maps=total["weights"] + total["map"], algorithms=dict(algorithms),
     )  # fmt: skip
-    page.formula(
+    page.add_formula(
         "multiply-adds = M^2 K^2 C_in C_out",
         r"\text{time} = M^2 K^2 C_{in} C_{out}, \quad \text{space} = K^2 C_{in} C_{out} + M^2 C_{out}",
     )
@@ -51,11 +51,11 @@ def complexity(in_shape, layers):
     table = [
         (r["name"], " x ".join(map(str, r["shape"])), r["macs"], r["weights"], r["parameters"], r["map"]) for r in rows
     ]
-    page.table(header, [*table, ("in all", "", page.macs, page.weights, page.parameters, page.maps)])
-    page.paragraph(f"Weights {page.weights:,} and maps {page.maps:,} together: {page.weights_and_maps:,} values.")
+    page.add_table(header, [*table, ("in all", "", page.macs, page.weights, page.parameters, page.maps)])
+    page.add_paragraph(f"Weights {page.weights:,} and maps {page.maps:,} together: {page.weights_and_maps:,} values.")
     for name, costs in algorithms:
-        page.paragraph(f"{name} by each algorithm:")
-        page.table(("algorithm", "multiplications", "extra bytes"), [(key, *value) for key, value in costs.items()])
+        page.add_paragraph(f"{name} by each algorithm:")
+        page.add_table(("algorithm", "multiplications", "extra bytes"), [(key, *value) for key, value in costs.items()])
     return page
 
 

@@ -48,7 +48,7 @@ def output_shape(input_size, kernel_size, stride=1, padding=0, dilation=1):
     shape = output_sizes(sizes, kernel, steps, pairs, spread, "output_shape")
     extents = tuple(d * (k - 1) + 1 for k, d in zip(kernel, spread, strict=True))
     page = Page("Size of the output", shape=shape, padding=pairs, kernel=extents)
-    page.formula(
+    page.add_formula(
         "output = floor((n + before + after - (D(K-1)+1)) / S) + 1",
         r"m = \left\lfloor \frac{n + p_0 + p_1 - (D(K-1)+1)}{S} \right\rfloor + 1",
     )
@@ -58,7 +58,7 @@ def output_shape(input_size, kernel_size, stride=1, padding=0, dilation=1):
             zip(sizes, pairs, kernel, spread, extents, steps, shape, strict=True)
         )
     ]
-    return page.table(("axis", "n", "padding", "K", "D", "kernel's extent", "S", "output"), rows)
+    return page.add_table(("axis", "n", "padding", "K", "D", "kernel's extent", "S", "output"), rows)
 
 
 def depth_to(input_size, kernel_size, target):
@@ -75,10 +75,10 @@ def depth_to(input_size, kernel_size, target):
     while sizes[-1] > target and sizes[-1] >= k:
         sizes.append(output_shape(sizes[-1], k).shape[0])
     page = Page("Shrinking with depth", layers=len(sizes) - 1, sizes=sizes)
-    page.paragraph(
+    page.add_paragraph(
         f"{len(sizes) - 1} layers of {k}x{k} without padding take {n} to {sizes[-1]}: each takes {k - 1} away."
     )
-    return page.table(("layer", "size"), enumerate(sizes))
+    return page.add_table(("layer", "size"), enumerate(sizes))
 
 
 def same_padding(kernel_size, dilation=1):
@@ -94,14 +94,14 @@ def same_padding(kernel_size, dilation=1):
     total = d * (k - 1)
     same, lower = (total // 2, total - total // 2), (total - total // 2, total // 2)
     page = Page("Padding that keeps the size", total=total, same=same, same_lower=lower)
-    page.formula("P = D(K-1)/2 per side", r"P = \tfrac{D(K-1)}{2}")
+    page.add_formula("P = D(K-1)/2 per side", r"P = \tfrac{D(K-1)}{2}")
     kept = output_shape(total + k + 7, k, padding=(same,), dilation=d).shape[0] if k > 1 else k + 7
-    page.paragraph(
+    page.add_paragraph(
         f"K = {k}, D = {d}: {total} in total, {same[0]} before and {same[1]} after ('same') or the other way round "
         f"('same_lower'). A row of {total + k + 7} stays {kept}."
     )
     if total % 2:
-        page.paragraph("D(K-1) is odd, so the two sides cannot be equal.")
+        page.add_paragraph("D(K-1) is odd, so the two sides cannot be equal.")
     return page
 
 
@@ -123,13 +123,15 @@ def convolution_or_correlation(x, w):
         correlation=_conv(x, w), convolution=_conv(x, _flipped(w)),
         narrow=_conv(x, w), wide=_conv(x, w, padding="full"), same=_conv(x, w, padding="same"),
     )  # fmt: skip
-    page.matrix("x", x).matrix("w", w).matrix("rot180(w)", _flipped(w))
-    page.formula("correlation: y[i,j] = sum x[i+a, j+b] w[a,b]", r"(w \otimes x)_{ij} = \sum_{ab} x_{i+a,j+b}\, w_{ab}")
-    page.matrix("correlation", page.correlation)
-    page.formula("convolution: y[i,j] = sum x[i-a, j-b] w[a,b]", r"(w * x)_{ij} = \sum_{ab} x_{i-a,j-b}\, w_{ab}")
-    page.matrix("convolution", page.convolution)
-    page.paragraph("Padding decides the length: narrow M-K+1, equal width M, wide M+K-1.")
-    return page.matrix("wide", page.wide).matrix("equal width", page.same)
+    page.add_matrix("x", x).add_matrix("w", w).add_matrix("rot180(w)", _flipped(w))
+    page.add_formula(
+        "correlation: y[i,j] = sum x[i+a, j+b] w[a,b]", r"(w \otimes x)_{ij} = \sum_{ab} x_{i+a,j+b}\, w_{ab}"
+    )
+    page.add_matrix("correlation", page.correlation)
+    page.add_formula("convolution: y[i,j] = sum x[i-a, j-b] w[a,b]", r"(w * x)_{ij} = \sum_{ab} x_{i-a,j-b}\, w_{ab}")
+    page.add_matrix("convolution", page.convolution)
+    page.add_paragraph("Padding decides the length: narrow M-K+1, equal width M, wide M+K-1.")
+    return page.add_matrix("wide", page.wide).add_matrix("equal width", page.same)
 
 
 def commutativity(x, w):
@@ -151,14 +153,14 @@ def commutativity(x, w):
         left=_conv(x, _flipped(w), padding="full"), right=_conv(w, _flipped(x), padding="full"),
         correlation_left=_conv(x, w, padding="full"), correlation_right=_conv(w, x, padding="full"),
     )  # fmt: skip
-    page.matrix("x", x).matrix("w", w)
-    page.formula(
+    page.add_matrix("x", x).add_matrix("w", w)
+    page.add_formula(
         "rot180(w) (x) x = rot180(x) (x) w, wide",
         r"\mathrm{rot180}(W)\,\tilde\otimes\,X = \mathrm{rot180}(X)\,\tilde\otimes\,W",
     )
-    page.matrix("left", page.left).matrix("right", page.right)
-    page.paragraph("Without the flip the two sides differ: each is the other turned by 180 degrees.")
-    return page.matrix("w (x) x", page.correlation_left).matrix("x (x) w", page.correlation_right)
+    page.add_matrix("left", page.left).add_matrix("right", page.right)
+    page.add_paragraph("Without the flip the two sides differ: each is the other turned by 180 degrees.")
+    return page.add_matrix("w (x) x", page.correlation_left).add_matrix("x (x) w", page.correlation_right)
 
 
 def fractional_stride(z, stride):
@@ -180,8 +182,8 @@ def fractional_stride(z, stride):
     stuffed = np.zeros([max(s * (n - 1) + 1, 0) for n, s in zip(z.shape, steps, strict=True)])
     stuffed[tuple(slice(None, None, s) for s in steps)] = z
     page = Page("Fractionally strided convolution", stuffed=stuffed)
-    page.paragraph(f"{' x '.join(str(s - 1) for s in steps)} zeros between the inputs:")
-    page.matrix("z", z).matrix("stuffed", stuffed)
+    page.add_paragraph(f"{' x '.join(str(s - 1) for s in steps)} zeros between the inputs:")
+    page.add_matrix("z", z).add_matrix("stuffed", stuffed)
     return Explained(stuffed, page)
 
 
@@ -206,10 +208,10 @@ def transposed(z, w, stride=2):
         transposed=transpose(z[None, None], w[None, None], stride=stride)[0, 0],
         fractional=_conv(stuffed, _flipped(w), padding="full"), stuffed=stuffed,
     )  # fmt: skip
-    page.formula("size = (M-1)S - 2P + D(K-1) + OP + 1", r"(M-1)S - 2P + D(K-1) + OP + 1")
-    page.matrix("z", z).matrix("w", w).matrix("transposed", page.transposed)
-    page.paragraph(
+    page.add_formula("size = (M-1)S - 2P + D(K-1) + OP + 1", r"(M-1)S - 2P + D(K-1) + OP + 1")
+    page.add_matrix("z", z).add_matrix("w", w).add_matrix("transposed", page.transposed)
+    page.add_paragraph(
         "Every input lays its multiple of the kernel into the output, S apart. Or: zeros between the inputs,"
     )
-    page.matrix("stuffed", stuffed).paragraph("then an ordinary wide convolution with the turned kernel:")
-    return page.matrix("fractional", page.fractional)
+    page.add_matrix("stuffed", stuffed).add_paragraph("then an ordinary wide convolution with the turned kernel:")
+    return page.add_matrix("fractional", page.fractional)

@@ -50,12 +50,12 @@ def affine_matrix(weight, input_size, stride=1, padding=0, dilation=1, groups=1)
     outputs = _CONVOLUTIONS[rank](units, weight, None, stride, padding, dilation, groups, algo="reference")
     matrix = np.ascontiguousarray(outputs.reshape(count, -1).T)
     page = Page("Convolution as an affine map", matrix=matrix, output_shape=outputs.shape[1:])
-    page.paragraph(
+    page.add_paragraph(
         f"An input of {_by(shape)} has {count} values, the output of {_by(outputs.shape[1:])} has {len(matrix)}: "
         f"the matrix is {len(matrix)} x {count}, and {np.count_nonzero(matrix)} of its {matrix.size} entries are not zero."
     )
-    page.formula("vec(y) = C vec(x)", r"\mathrm{vec}(y) = C\,\mathrm{vec}(x)").matrix("C", matrix)
-    page.formula("vec(dx) = C^T vec(dy)", r"\mathrm{vec}(dx) = C^{\mathsf T}\,\mathrm{vec}(dy)")
+    page.add_formula("vec(y) = C vec(x)", r"\mathrm{vec}(y) = C\,\mathrm{vec}(x)").add_matrix("C", matrix)
+    page.add_formula("vec(dx) = C^T vec(dy)", r"\mathrm{vec}(dx) = C^{\mathsf T}\,\mathrm{vec}(dy)")
     return Explained(matrix, page)
 
 
@@ -101,15 +101,15 @@ def transpose(weight, x, dy=None, stride=1, padding=0, dilation=1, groups=1):
     dx = backward(dy[None], weight, x.shape[1:], *options, algo="reference")[0]
     by_matrix = (matrix.T @ dy.ravel()).reshape(x.shape)
     page = Page("Backward is the transpose of forward", matrix=matrix, y=y, dy=dy, dx=dx, dx_by_matrix=by_matrix)
-    page.paragraph("Forward: every output is a row of C times the input.")
-    page.matrix("x", x).matrix("C", matrix).matrix("y = C x", y)
-    page.paragraph(
+    page.add_paragraph("Forward: every output is a row of C times the input.")
+    page.add_matrix("x", x).add_matrix("C", matrix).add_matrix("y = C x", y)
+    page.add_paragraph(
         "Backward: input j reached output i with the weight C[i,j], so its gradient collects dy[i] C[i,j] over all i: "
         "column j of C times dy. All of them together are C^T dy."
     )
-    page.matrix("dy", dy).matrix("C^T", matrix.T).matrix("dx = C^T dy", by_matrix)
-    page.paragraph("The kernel's backward pass, which never makes the matrix, gives:")
-    return page.matrix("dx", dx)
+    page.add_matrix("dy", dy).add_matrix("C^T", matrix.T).add_matrix("dx = C^T dy", by_matrix)
+    page.add_paragraph("The kernel's backward pass, which never makes the matrix, gives:")
+    return page.add_matrix("dx", dx)
 
 
 def im2col(x, kernel_size, weight=None, stride=1, padding=0, dilation=1):
@@ -134,22 +134,22 @@ def im2col(x, kernel_size, weight=None, stride=1, padding=0, dilation=1):
     columns = F.im2col(x, kernel_size, stride, padding, dilation)
     back = F.col2im(columns, x.shape[2:], kernel_size, stride, padding, dilation)
     page = Page("im2col", columns=columns, back=back, duplication=columns.size / max(x.size, 1), bytes=4 * columns.size)
-    page.paragraph(
+    page.add_paragraph(
         f"{_by(x.shape)} becomes {_by(columns.shape)}: {columns.size:,} values instead of {x.size:,}, "
         f"{page.duplication:.2f} times as many, {page.bytes:,} bytes in float32."
     )
     if columns.size <= 1024:
-        page.matrix("x", x).matrix("columns", columns)
-        page.paragraph("col2im adds the columns back where they came from; it is the adjoint, not the inverse:")
-        page.matrix("col2im(columns)", back)
+        page.add_matrix("x", x).add_matrix("columns", columns)
+        page.add_paragraph("col2im adds the columns back where they came from; it is the adjoint, not the inverse:")
+        page.add_matrix("col2im(columns)", back)
     if weight is not None:
         rows = np.asarray(weight, x.dtype).reshape(len(weight), -1)
         page.values |= {"rows": rows, "product": rows @ columns}
-        page.paragraph(
+        page.add_paragraph(
             f"Weights {_by(rows.shape)} times columns {_by(columns.shape[1:])} give {_by(page.product.shape[1:])}."
         )
         if page.product.size <= 1024:
-            page.matrix("rows", rows).matrix("product", page.product)
+            page.add_matrix("rows", rows).add_matrix("product", page.product)
     return page
 
 

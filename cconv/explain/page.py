@@ -28,22 +28,22 @@ class Page:
     def __dir__(self):
         return [*super().__dir__(), *self.values]
 
-    def paragraph(self, text):
+    def add_paragraph(self, text):
         """Add plain text; returns self, as the other adders do."""
         self._parts.append(("paragraph", text))
         return self
 
-    def formula(self, text, latex):
+    def add_formula(self, text, latex):
         """Add a formula, for plain text and for LaTeX."""
         self._parts.append(("formula", (text, latex)))
         return self
 
-    def matrix(self, name, array):
+    def add_matrix(self, name, array):
         """Add `name = array`; more than two axes are shown one plane after the other."""
         self._parts.append(("matrix", (name, np.asarray(array))))
         return self
 
-    def table(self, header, rows):
+    def add_table(self, header, rows):
         """Add a table; the cells are strings or numbers."""
         self._parts.append(("table", ([str(cell) for cell in header], [[_cell(c) for c in row] for row in rows])))
         return self

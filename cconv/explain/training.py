@@ -30,10 +30,10 @@ def train_step(net, x, y, lr=0.1):
     parameters = dict(net.named_parameters())
     dtype = next(iter(parameters.values())).dtype
     page = Page("One training step")
-    page.paragraph(
+    page.add_paragraph(
         f"1. Initialised: {sum(p.size for p in parameters.values()):,} weights in {len(parameters)} arrays; learning rate {lr}."
     )
-    page.paragraph(f"2. The batch: {len(x)} samples of {' x '.join(map(str, x.shape[1:]))}.")
+    page.add_paragraph(f"2. The batch: {len(x)} samples of {' x '.join(map(str, x.shape[1:]))}.")
     loss_of, losses, rows = nn.CrossEntropyLoss(), [], []
     sums = {name: np.zeros(p.shape, np.float64) for name, p in parameters.items()}
     for index in range(len(x)):
@@ -46,14 +46,14 @@ def train_step(net, x, y, lr=0.1):
             sums[name] += p.grad
         losses.append(float(loss))
         rows.append((index, int(y[index]), int(outputs.argmax()), float(loss), float(np.abs(delta).max())))
-    page.paragraph(
+    page.add_paragraph(
         "3.-9. For each sample: 3 take it, 4 forward, keeping every layer's output, 5 loss, 6 delta = p - onehot(y) at the "
         "output, 7 delta back through every layer, 8 gradients of the weights, 9 add them to the batch's sum:"
     )
-    page.table(("sample", "class", "predicted", "loss", "largest delta"), rows)
+    page.add_table(("sample", "class", "predicted", "loss", "largest delta"), rows)
     gradients = {name: total / len(x) for name, total in sums.items()}
-    page.paragraph("10. Every weight moves against the mean gradient: w <- w - lr * sum / N.")
-    page.formula(
+    page.add_paragraph("10. Every weight moves against the mean gradient: w <- w - lr * sum / N.")
+    page.add_formula(
         "w <- w - lr/N * sum of gradients", r"w \leftarrow w - \frac{\eta}{N}\sum_n \frac{\partial L_n}{\partial w}"
     )
     moved = []
@@ -62,8 +62,8 @@ def train_step(net, x, y, lr=0.1):
         p.data[...] -= step
         moved.append((name, " x ".join(map(str, p.shape)), _rms(p.data), _rms(step)))
     net.zero_grad()
-    page.table(("array", "shape", "rms of weights", "rms of step"), moved)
-    page.paragraph("11. The next batch, until the epochs are over.")
+    page.add_table(("array", "shape", "rms of weights", "rms of step"), moved)
+    page.add_paragraph("11. The next batch, until the epochs are over.")
     page.values |= {"losses": losses, "loss": float(np.mean(losses)), "gradients": gradients}
     return page
 
@@ -98,7 +98,7 @@ def gradient_flow(model, x, y):
         for name, b in net.named_buffers():
             b.data[...] = buffers[name]
     page = Page("Gradients along the network", names=[name for name, _ in flow], sizes=[size for _, size in flow])
-    return page.table(("weights", "root mean square of the gradient"), flow)
+    return page.add_table(("weights", "root mean square of the gradient"), flow)
 
 
 def _rms(array):

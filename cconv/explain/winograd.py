@@ -86,16 +86,16 @@ def winograd(m, r, d=None, g=None):
         multiplications_1d=n, direct_1d=m * r, u=u, v=v, y=y,
         y_direct=F.conv2d(d[None, None], g[None, None], algo="reference")[0, 0],
     )  # fmt: skip
-    page.formula(
+    page.add_formula(
         "y = A^T [(G g G^T) * (B^T d B)] A",
         r"y = A^{\mathsf T}\left[(G g G^{\mathsf T}) \odot (B^{\mathsf T} d B)\right] A",
     )
     for name, matrix in (("B^T", bt), ("G", gg), ("A^T", at)):
-        page.matrix(name, np.vectorize(str, otypes=[object])(matrix))
-    page.paragraph(
+        page.add_matrix(name, np.vectorize(str, otypes=[object])(matrix))
+    page.add_paragraph(
         f"A tile of {m}x{m} outputs takes {n}x{n} = {n * n} multiplications instead of {m * m}*{r * r} = {m * m * r * r}: "
         f"{page.saving:.4g} times fewer. In one dimension {n} instead of {m * r}. The transforms are additions and "
         "constants, done once a tile and channel, so they pay off when there are many channels."
     )
-    page.matrix("d", d).matrix("g", g).matrix("G g G^T", u).matrix("B^T d B", v).matrix("y", y)
-    return page.matrix("direct", page.y_direct)
+    page.add_matrix("d", d).add_matrix("g", g).add_matrix("G g G^T", u).add_matrix("B^T d B", v).add_matrix("y", y)
+    return page.add_matrix("direct", page.y_direct)
