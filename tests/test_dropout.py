@@ -108,3 +108,28 @@ def test_errors():
             nn.Dropout(p)
     with pytest.raises(TypeError):
         F.dropout(np.zeros(3, int))
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_alpha_dropout_keeps_mean_and_variance(per_channel):
+    x = np.random.default_rng(0).standard_normal((200, 100, 5, 4)).astype(np.float32)
+    y = F.alpha_dropout(x, 0.2, seed=3, per_channel=per_channel)
+    assert y.dtype == np.float32 and abs(y.mean()) < 0.02 and abs(y.std() - 1) < 0.02
+    dropped = F.dropout(np.ones_like(x), 0.2, seed=3, per_channel=per_channel) == 0
+    assert len(np.unique(y[dropped])) == 1
+    dy = F.alpha_dropout_backward(np.ones_like(x), 0.2, seed=3, per_channel=per_channel)
+    assert not dy[dropped].any() and len(np.unique(dy[~dropped])) == 1
+    np.testing.assert_array_equal(F.alpha_dropout(x, 1.0), np.zeros_like(x))
+    np.testing.assert_array_equal(F.alpha_dropout(x, 0.0), x)
+
+
+def test_arguments_are_checked():
+    x = np.ones((2, 3))
+    for function in (F.dropout, F.alpha_dropout):
+        for options, error in (
+            ({"p": 1.5}, ValueError), ({"p": np.nan}, ValueError), ({"p": "0.5"}, TypeError), ({"p": True}, TypeError),
+            ({"seed": 1.5}, TypeError), ({"call": "1"}, TypeError), ({"per_channel": 1}, TypeError),
+        ):  # fmt: skip
+            with pytest.raises(error, match=next(iter(options))):
+                function(x, **options)
+    assert F.dropout(np.float32(2), 0.0) == 2

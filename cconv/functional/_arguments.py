@@ -13,8 +13,8 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _LIMIT = 2**62
 
 
-def whole(value, name, minimum=None):
-    """`value` as an int; TypeError for anything else (bool included), ValueError below `minimum`."""
+def whole(value, name, minimum=None, most=_LIMIT):
+    """`value` as an int; TypeError for anything else (bool included), ValueError below `minimum` or beyond +-`most`."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     try:
@@ -23,7 +23,7 @@ def whole(value, name, minimum=None):
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if minimum is not None and number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}")
-    if abs(number) > _LIMIT:
+    if abs(number) > most:
         raise ValueError(f"{name} is too large: {number}")
     return number
 

@@ -5,7 +5,7 @@ import numpy as np
 from cconv import _eltwise
 from cconv.functional import _arguments
 
-__all__ = ["dropout"]
+__all__ = ["dropout", "alpha_dropout", "alpha_dropout_backward"]
 
 _WORD = 2**64
 
@@ -36,8 +36,44 @@ def dropout(x, p=0.5, seed=0, call=0, per_channel=False):
         For other dtypes.
     """
     x = _arguments.floats(x, "x")
-    if not 0 <= p <= 1:
-        raise ValueError(f"p must be in 0 .. 1, got {p}")
     if not _arguments.is_channels_last(x):
-        x = np.ascontiguousarray(x)
-    return _eltwise.dropout(x, p, seed % _WORD, call % _WORD, per_channel)
+        x = np.ascontiguousarray(x).reshape(x.shape)
+    seed, call = (_arguments.whole(value, name, most=_WORD) % _WORD for name, value in (("seed", seed), ("call", call)))
+    return _eltwise.dropout(x, probability(p), seed, call, _arguments.flag(per_channel, "per_channel"))
+
+
+def probability(p):
+    """`p` as a float in 0 .. 1."""
+    number = _arguments.real(p, "p")
+    if not 0 <= number <= 1:
+        raise ValueError(f"p must be in 0 .. 1, got {p}")
+    return number
+
+
+# What SELU makes of very small numbers.
+_LOWEST = -1.0507009873554805 * 1.6732632423543772
+
+
+def _alpha(x, p, seed, call, per_channel):
+    """(1 where kept and 0 where dropped, the slope that keeps the variance)."""
+    p = probability(p)
+    kept = (dropout(np.ones_like(x), p, seed, call, per_channel) != 0).astype(x.dtype)
+    return kept, 0.0 if p == 1 else ((1 - p) * (1 + p * _LOWEST**2)) ** -0.5
+
+
+def alpha_dropout(x, p=0.5, seed=0, call=0, per_channel=False):
+    """Dropout that keeps the mean 0 and variance 1 of what SELU gives (Klambauer et al. 2017).
+
+    Dropped elements become SELU's lowest value, then all are scaled and shifted; which ones, and the arguments, are as
+    in `dropout`. With `p` 1 everything is 0.
+    """
+    x = _arguments.floats(x, "x")
+    kept, slope = _alpha(x, p, seed, call, per_channel)
+    return (np.where(kept, x, _LOWEST) - x.dtype.type(_LOWEST * p)) * x.dtype.type(slope)
+
+
+def alpha_dropout_backward(dy, p=0.5, seed=0, call=0, per_channel=False):
+    """Gradient of `alpha_dropout`."""
+    dy = _arguments.floats(dy, "dy")
+    kept, slope = _alpha(dy, p, seed, call, per_channel)
+    return dy * kept * dy.dtype.type(slope)

@@ -1,10 +1,8 @@
 """Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3), in NumPy."""
 
-import math
-
 import numpy as np
 
-from cconv.functional._arguments import activation, floats, like, whole
+from cconv.functional._arguments import activation, floats, like, real, whole
 
 __all__ = ["local_response_norm", "local_response_norm_backward"]
 
@@ -74,11 +72,7 @@ def _checked(x, size, alpha, beta, k):
     if x.ndim < 2:
         raise ValueError(f"x must have shape (N, C, spatial...), got {x.shape}")
     x, channels_last = activation(x, "x", x.ndim)
-    numbers = []
-    for name, value in (("alpha", alpha), ("beta", beta), ("k", k)):
-        if not math.isfinite(value):
-            raise ValueError(f"{name} must be finite, got {value!r}")
-        numbers.append(float(value))
+    numbers = [real(value, name) for name, value in (("alpha", alpha), ("beta", beta), ("k", k))]
     return x, channels_last, (whole(size, "size", 1), *numbers)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from cconv import _norm
 from cconv.functional import _arguments
 
-__all__ = ["batch_norm_forward", "batch_norm_backward", "batch_norm_inference"]
+__all__ = ["batch_norm_forward", "batch_norm_backward", "batch_norm_inference", "batch_norm_running"]
 
 
 def _batch(x, name="x"):
@@ -140,6 +140,53 @@ def batch_norm_inference(x, running_mean, running_var, weight=None, bias=None, e
     mean = _statistic(running_mean, "running_mean", channels)
     var = _statistic(running_var, "running_var", channels)
     return _norm.inference(x, channels_last, mean, var, weight, bias, eps_of(eps))
+
+
+def batch_norm_running(running_mean, running_var, mean, var, count, momentum=0.1, *, decay=None, unbiased=True):
+    """Running statistics after a batch: running + share * (batch - running), computed in double.
+
+    Parameters
+    ----------
+    running_mean, running_var : ndarray (C,), before the batch
+    mean, var : ndarray (C,), of the batch; `var` the biased one, 1 / rstd**2 - eps
+    count : int, values a channel had in the batch
+    momentum : float, the share of the batch: torch's convention
+    decay : float, what the running value keeps, 1 - share, instead of `momentum`: the convention of Keras, ONNX and CS231n
+    unbiased : bool, whether running_var follows the unbiased variance (torch) or the biased one (the others)
+
+    Returns
+    -------
+    running_mean, running_var : ndarray (C,), new, in the dtypes given
+    """
+    share = share_of(momentum, decay)
+    if share is None:
+        raise TypeError("momentum must be a real number, got None")
+    channels = np.shape(running_mean)[0] if np.ndim(running_mean) == 1 else -1
+    named = {"running_mean": running_mean, "running_var": running_var, "mean": mean, "var": var}
+    arrays = [_statistic(value, name, channels) for name, value in named.items()]
+    return tuple(
+        each.astype(np.asarray(old).dtype)
+        for each, old in zip(moved(*arrays, count, share, unbiased), (running_mean, running_var), strict=True)
+    )
+
+
+def share_of(momentum, decay=None):
+    """The batch's share in the running statistics, or None for the mean of all batches."""
+    share = momentum if decay is None else 1 - _arguments.real(decay, "decay")
+    if share is None:
+        return None
+    share = _arguments.real(share, "momentum")
+    if not 0 <= share <= 1:
+        name, value = ("momentum", momentum) if decay is None else ("decay", decay)
+        raise ValueError(f"{name} must be in 0 .. 1, got {value}")
+    return share
+
+
+def moved(running_mean, running_var, mean, var, count, share, unbiased):
+    """Running mean and variance moved by `share` towards a batch's."""
+    if unbiased:
+        var = var * (_arguments.whole(count, "count", 2) / (count - 1))
+    return (1 - share) * running_mean + share * mean, (1 - share) * running_var + share * var
 
 
 def normalize(x, weight, bias, eps, relu=False, residual=None):

@@ -33,7 +33,7 @@ from cconv.nn.combine import Concat, Sequential, Sum
 from cconv.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from cconv.nn.conv_table import ConvTable2d
 from cconv.nn.describe import build, describe
-from cconv.nn.dropout import Dropout, Dropout2d
+from cconv.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d
 from cconv.nn.linear import Linear
 from cconv.nn.local_norm import LocalResponseNorm
 from cconv.nn.loss import (

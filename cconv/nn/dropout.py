@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from cconv.functional import dropout
+from cconv.functional import alpha_dropout, alpha_dropout_backward, dropout
 from cconv.functional._arguments import whole
+from cconv.functional.dropout import probability
 from cconv.nn.base import Layer
 
 
@@ -20,11 +21,10 @@ class Dropout(Layer):
     """
 
     per_channel = False
+    _function, _derivative = staticmethod(dropout), staticmethod(dropout)
 
     def __init__(self, p=0.5, rng=None):
-        if not 0 <= p <= 1:
-            raise ValueError(f"p must be in 0 .. 1, got {p}")
-        self.p = p
+        self.p = probability(p)
         self.seed = int(np.random.default_rng(rng).integers(2**62))
         self.calls = 0
 
@@ -42,10 +42,10 @@ class Dropout(Layer):
             return x, lambda dy, need_dx=True: dy
         p, seed, call = self.p, self.seed, self.calls
         self.calls += 1
-        y = dropout(x, p, seed, call, self.per_channel)
+        y = self._function(x, p, seed, call, self.per_channel)
 
         def backward(dy, need_dx=True):
-            return dropout(dy, p, seed, call, self.per_channel) if need_dx else None
+            return self._derivative(dy, p, seed, call, self.per_channel) if need_dx else None
 
         return y, backward
 
@@ -53,7 +53,19 @@ class Dropout(Layer):
         return f"p={self.p}"
 
 
-class Dropout2d(Dropout):
-    """Dropout of whole (sample, channel) planes (Tompson et al. 2015)."""
+class _DropoutOfPlanes(Dropout):
+    """Dropout of whole (sample, channel) planes (Tompson et al. 2015); arguments as `Dropout`."""
 
     per_channel = True
+
+
+Dropout1d, Dropout2d, Dropout3d = (
+    type(f"Dropout{rank}d", (_DropoutOfPlanes,), {"__doc__": _DropoutOfPlanes.__doc__, "__module__": __name__})
+    for rank in (1, 2, 3)
+)
+
+
+class AlphaDropout(Dropout):
+    """Dropout that keeps the mean and variance of what SELU gives (Klambauer et al. 2017); arguments as `Dropout`."""
+
+    _function, _derivative = staticmethod(alpha_dropout), staticmethod(alpha_dropout_backward)

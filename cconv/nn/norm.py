@@ -3,6 +3,7 @@
 import numpy as np
 
 from cconv.functional import norm
+from cconv.functional._arguments import whole
 from cconv.nn.base import Buffer, Layer, Parameter, gradients
 
 
@@ -17,6 +18,7 @@ class _BatchNorm(Layer):
     num_features : int, channels
     eps : float, added to the variance
     momentum : float, weight of the new value in the running statistics; None takes the mean of all batches
+    decay : float, weight of the old value, instead of momentum: 1 - momentum, as Keras, CS231n and ONNX have it
     affine : bool, whether `weight` and `bias` are learned
     track_running_stats : bool; without, inference uses the batch's statistics, too
     unbiased : bool, whether running_var follows the unbiased variance, as torch does, or the biased one
@@ -32,8 +34,9 @@ class _BatchNorm(Layer):
     axes = ()
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, *,
-                 unbiased=True, relu=False, dtype=np.float32):  # fmt: skip
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+                 unbiased=True, relu=False, decay=None, dtype=np.float32):  # fmt: skip
+        self.num_features, self.eps = whole(num_features, "num_features", 0), norm.eps_of(eps)
+        self.momentum = norm.share_of(momentum, decay)
         self.affine, self.track_running_stats = affine, track_running_stats
         self.unbiased, self.relu = unbiased, relu
         self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
@@ -92,10 +95,9 @@ class _BatchNorm(Layer):
     def _track(self, mean, var, count):
         self.num_batches_tracked.data += 1
         share = 1 / int(self.num_batches_tracked.data) if self.momentum is None else self.momentum
-        if self.unbiased:
-            var = var * (count / (count - 1))
-        for running, value in ((self.running_mean, mean), (self.running_var, var)):
-            running.data[...] = (1 - share) * running.data.astype(np.float64) + share * value
+        running = [buffer.data.astype(np.float64) for buffer in (self.running_mean, self.running_var)]
+        moved = norm.moved(*running, mean, var, count, share, self.unbiased)
+        self.running_mean.data[...], self.running_var.data[...] = moved
 
     def reset_running_stats(self):
         """Forget the running statistics: mean 0, variance 1, no batches."""
