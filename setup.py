@@ -75,7 +75,7 @@ extensions = [
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=["-O2", *THREADS, *SANITIZE],
         extra_link_args=[*THREADS, *([] if sys.platform == "darwin" or sanitizers else ["-Wl,-S"]), *SANITIZE],
-        depends=HEADERS,
+        depends=[*HEADERS, *map(str, SOURCE.rglob("*.c"))],
     )
     for path in sorted(Path("cconv").glob("*.pyx"))
 ]

@@ -20,7 +20,16 @@
 #endif
 
 #define HUGE_PAGE ((size_t)2 << 20)
+
+/* Where addresses are scarce, memory comes in pieces of at least this size. */
 #define REGION ((size_t)32 << 20)
+/* Addresses set aside at once, so that the memory behind them can grow without a gap: blocks of any size then find
+ * room where smaller neighbours were. They cost nothing until they are used. */
+#if UINTPTR_MAX > UINT32_MAX && (defined(__unix__) || defined(__APPLE__)) && !defined(__SANITIZE_THREAD__)
+#define SPAN ((size_t)64 << 30)
+#else
+#define SPAN REGION
+#endif
 
 /* Sits in front of each block; blocks of a region lie side by side and end with a zero-size one. */
 typedef struct header {
@@ -34,8 +43,9 @@ _Static_assert(sizeof(header) == CC_ALIGNMENT, "a header must keep blocks aligne
 
 typedef struct region {
     struct region *next;
-    void *memory;
-    size_t bytes;
+    char *memory;
+    size_t bytes, span; /* of memory, and of the addresses it may grow into */
+    header *end;
 } region;
 
 struct cc_arena {
@@ -69,93 +79,6 @@ static void link_free(cc_arena *arena, header *h)
     arena->free_list = h;
 }
 
-static void *map_region(size_t bytes)
-{
-#if defined(__unix__) || defined(__APPLE__)
-    /* One huge page more, cut off again, puts the start on a huge-page boundary. */
-    char *raw = mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (raw == MAP_FAILED)
-        return NULL;
-    const size_t head = (HUGE_PAGE - (uintptr_t)raw % HUGE_PAGE) % HUGE_PAGE;
-    if (head > 0)
-        munmap(raw, head);
-    munmap(raw + head + bytes, HUGE_PAGE - head);
-#ifdef MADV_HUGEPAGE
-    madvise(raw + head, bytes, MADV_HUGEPAGE);
-#endif
-    return raw + head;
-#else
-    return aligned_alloc(HUGE_PAGE, bytes);
-#endif
-}
-
-static void unmap_region(const region *r)
-{
-#if defined(__unix__) || defined(__APPLE__)
-    munmap(r->memory, r->bytes);
-#else
-    free(r->memory);
-#endif
-}
-
-/* A new region as one free block with room for `size` payload bytes. */
-static header *grow(cc_arena *arena, size_t size)
-{
-    size_t bytes = size + 2 * sizeof(header);
-    bytes = bytes < REGION ? REGION : (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    region *r = malloc(sizeof *r);
-    if (r == NULL)
-        return NULL;
-    r->memory = map_region(bytes);
-    if (r->memory == NULL) {
-        free(r);
-        return NULL;
-    }
-    r->bytes = bytes;
-    r->next = arena->regions;
-    arena->regions = r;
-    arena->stats.reserved += bytes;
-
-    header *first = r->memory;
-    first->size = bytes - 2 * sizeof(header);
-    first->previous = NULL;
-    header *end = above(first);
-    end->size = 0;
-    end->used = true;
-    end->previous = first;
-    link_free(arena, first);
-    return first;
-}
-
-static header *best_fit(const cc_arena *arena, size_t size)
-{
-    header *best = NULL;
-    for (header *h = arena->free_list; h != NULL; h = h->next_free)
-        if (h->size >= size && (best == NULL || h->size < best->size))
-            best = h;
-    return best;
-}
-
-static void *carve(cc_arena *arena, size_t size)
-{
-    header *h = best_fit(arena, size);
-    if (h == NULL)
-        h = grow(arena, size);
-    if (h == NULL)
-        return NULL;
-    unlink_free(arena, h);
-    if (h->size >= size + sizeof(header) + CC_ALIGNMENT) {
-        header *after = above(h), *rest = (header *)(void *)((char *)(h + 1) + size);
-        rest->size = h->size - size - sizeof(header);
-        rest->previous = h;
-        after->previous = rest;
-        h->size = size;
-        link_free(arena, rest);
-    }
-    h->used = true;
-    return h + 1;
-}
-
 static void give_back(cc_arena *arena, header *h)
 {
     header *after = above(h), *before = h->previous;
@@ -171,6 +94,126 @@ static void give_back(cc_arena *arena, header *h)
         h = before;
     }
     link_free(arena, h);
+}
+
+static size_t whole_pages(size_t bytes) { return (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE; }
+
+#if defined(__unix__) || defined(__APPLE__)
+/* `span` addresses without memory, beginning at a huge page. */
+static char *map_span(size_t span)
+{
+    /* One huge page more, cut off again, puts the start on a huge-page boundary. */
+    char *raw = mmap(NULL, span + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED)
+        return NULL;
+    const size_t head = (HUGE_PAGE - (uintptr_t)raw % HUGE_PAGE) % HUGE_PAGE;
+    if (head > 0)
+        munmap(raw, head);
+    munmap(raw + head + span, HUGE_PAGE - head);
+#ifdef MADV_HUGEPAGE
+    madvise(raw + head, span, MADV_HUGEPAGE);
+#endif
+    return raw + head;
+}
+
+static bool back_with_memory(char *address, size_t bytes)
+{
+    return mprotect(address, bytes, PROT_READ | PROT_WRITE) == 0;
+}
+
+static void unmap_span(const region *r) { munmap(r->memory, r->span); }
+#else
+static char *map_span(size_t span) { return aligned_alloc(HUGE_PAGE, span); }
+
+static bool back_with_memory(char *address, size_t bytes) { return address != NULL && bytes > 0; }
+
+static void unmap_span(const region *r) { free(r->memory); }
+#endif
+
+/* `bytes` more of the region's span become part of the free block at its end, or a new one. */
+static bool extend(cc_arena *arena, region *r, size_t bytes)
+{
+    if (bytes > r->span - r->bytes || !back_with_memory(r->memory + r->bytes, bytes))
+        return false;
+    r->bytes += bytes;
+    arena->stats.reserved += bytes;
+    header *h = r->end;
+    h->size = bytes - sizeof(header);
+    r->end = above(h);
+    *r->end = (header){.used = true, .previous = h};
+    give_back(arena, h);
+    return true;
+}
+
+static bool add_region(cc_arena *arena, size_t bytes)
+{
+    region *r = malloc(sizeof *r);
+    if (r == NULL)
+        return false;
+    *r = (region){.next = arena->regions, .span = bytes < SPAN ? SPAN : bytes};
+    r->memory = map_span(r->span);
+    if (r->memory == NULL) {
+        r->span = bytes < REGION ? REGION : bytes;
+        r->memory = map_span(r->span);
+    }
+    if (r->memory == NULL || !back_with_memory(r->memory, HUGE_PAGE)) {
+        if (r->memory != NULL)
+            unmap_span(r);
+        free(r);
+        return false;
+    }
+    r->bytes = HUGE_PAGE;
+    arena->stats.reserved += HUGE_PAGE;
+    arena->regions = r;
+    header *h = (header *)(void *)r->memory;
+    *h = (header){.size = HUGE_PAGE - 2 * sizeof(header), .used = true};
+    r->end = above(h);
+    *r->end = (header){.used = true, .previous = h};
+    give_back(arena, h);
+    return true;
+}
+
+/* Room for `size` payload bytes in one free block. */
+static bool grow(cc_arena *arena, size_t size)
+{
+    region *r = arena->regions;
+    if (r == NULL || whole_pages(size + sizeof(header)) > r->span - r->bytes) {
+        if (!add_region(arena, whole_pages(size + 2 * sizeof(header))))
+            return false;
+        r = arena->regions;
+    }
+    const header *last = r->end->previous;
+    const size_t there = last->used ? 0 : sizeof(header) + last->size;
+    return there >= size + sizeof(header) || extend(arena, r, whole_pages(size + sizeof(header) - there));
+}
+
+static header *best_fit(const cc_arena *arena, size_t size)
+{
+    header *best = NULL;
+    for (header *h = arena->free_list; h != NULL; h = h->next_free)
+        if (h->size >= size && (best == NULL || h->size < best->size))
+            best = h;
+    return best;
+}
+
+static void *carve(cc_arena *arena, size_t size)
+{
+    header *h = best_fit(arena, size);
+    if (h == NULL && grow(arena, size))
+        h = best_fit(arena, size);
+    if (h == NULL)
+        return NULL;
+    unlink_free(arena, h);
+    if (h->size >= size + sizeof(header) + CC_ALIGNMENT) {
+        header *after = above(h), *rest = (header *)(void *)((char *)(h + 1) + size);
+        rest->size = h->size - size - sizeof(header);
+        rest->previous = h;
+        after->previous = rest;
+        h->size = size;
+        link_free(arena, rest);
+    }
+    h->used = true;
+    return h + 1;
 }
 
 cc_arena *cc_arena_create(void)
@@ -189,7 +232,7 @@ void cc_arena_destroy(cc_arena *arena)
         return;
     for (region *r = arena->regions; r != NULL;) {
         region *next = r->next;
-        unmap_region(r);
+        unmap_span(r);
         free(r);
         r = next;
     }
@@ -213,7 +256,7 @@ static bool must_fail(cc_arena *arena)
 
 void *cc_arena_alloc(cc_arena *arena, size_t bytes)
 {
-    if (bytes > PTRDIFF_MAX - 4 * REGION)
+    if (bytes > PTRDIFF_MAX - 4 * HUGE_PAGE)
         return NULL;
     const size_t size = bytes == 0 ? CC_ALIGNMENT : (bytes + CC_ALIGNMENT - 1) / CC_ALIGNMENT * CC_ALIGNMENT;
     void *block = NULL;

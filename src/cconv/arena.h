@@ -1,8 +1,9 @@
 /* arena.h -- the memory of networks and kernels.
  *
- * Blocks are 64-byte aligned and carved out of large regions that are never returned to the system
- * before the arena ends, so a training step that repeats asks the system for nothing. Regions are
- * advised as huge pages. Best fit with coalescing; every call is thread-safe.
+ * Blocks are 64-byte aligned and carved out of one region that grows without gaps and is not returned to
+ * the system before the arena ends, so a training step that repeats asks the system for nothing. (Where
+ * addresses are limited there are several.) It is advised as huge pages. Best fit with coalescing; every call is
+ * thread-safe.
  *
  * Under a sanitizer each block is an allocation of its own, so that an overrun is seen.
  */

@@ -55,6 +55,21 @@ static void neighbours_grow_together(check *c)
     }
 }
 
+/* What larger and larger blocks leave behind has room for one of all their size. */
+static void grows_without_gaps(check *c)
+{
+    cc_arena *arena = cc_arena_create();
+    void *block[5];
+    for (int i = 0; i < 5; i++)
+        block[i] = cc_arena_alloc(arena, (size_t)(7 + 9 * i) << 20);
+    for (int i = 0; i < 5; i++)
+        cc_arena_free(arena, block[i]);
+    void *all = cc_arena_alloc(arena, (size_t)125 << 20);
+    EXPECT(c, all != NULL && cc_arena_get_stats(arena).reserved <= (size_t)130 << 20);
+    cc_arena_free(arena, all);
+    cc_arena_destroy(arena);
+}
+
 static void repeating_step_asks_for_nothing(check *c)
 {
     static const size_t sizes[] = {1000, 5 << 20, 64, 0, 40 << 20, 123457, 3 << 20};
@@ -153,6 +168,7 @@ void test_arena(check *c)
     c->what = "arena";
     blocks_do_not_overlap(c);
     neighbours_grow_together(c);
+    grows_without_gaps(c);
     repeating_step_asks_for_nothing(c);
     accounting(c);
     refusals(c);
