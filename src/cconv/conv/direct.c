@@ -5,6 +5,8 @@
  */
 #include "direct.h"
 
+#include <string.h>
+
 #include "strips.h"
 
 /* Grid positions an item should have, so that a panel of weights from L2 or L3 is used often. */
@@ -24,6 +26,7 @@ typedef struct direct_job {
     int64_t group_weights;
     int64_t out_stride, sum_stride, group_stride; /* in the user's weights: to the next output or summed channel, group */
     const float *unpacked;
+    bool turned; /* summed are the output channels of the user's weights */
 
     float *buffers;
     int64_t buffer_size; /* strip buffer and a tile, per part */
@@ -36,12 +39,27 @@ typedef struct direct_job {
     cc_epilogue epilogue;
 } direct_job;
 
-cc_panels cc_panels_of(const cc_context *context, int64_t columns)
+cc_panels cc_panels_of(const cc_context *context, int64_t columns, int64_t rows)
 {
-    const int64_t lanes = context->kernels->lanes, widest = context->kernels->gemm.max_vectors;
+    const cc_gemm_kernels *gemm = &context->kernels->gemm;
+    const int64_t lanes = context->kernels->lanes;
+    int64_t widest = gemm->max_vectors;
+    while (widest > 2 && rows > gemm->max_rows[widest])
+        widest--;
     cc_panels p = {.lanes = lanes, .vectors = cc_ceil_div(columns, lanes)};
     p.count = cc_ceil_div(p.vectors, widest);
     return p;
+}
+
+/* Floats of a strip of few channels: several times what its neighbours need of it, too. */
+#define FEW_FLOATS (1 << 14)
+/* Strips there should be for the threads. */
+#define MANY 8
+
+int64_t cc_direct_positions(const cc_strips *s, int64_t positions)
+{
+    const int64_t most = s->n * cc_volume(s->grid) / MANY;
+    return cc_max(positions, cc_min(most, FEW_FLOATS / (s->channels * s->step[1] * s->step[2])));
 }
 
 /* First vector of a panel; panels differ by at most one vector. */
@@ -57,6 +75,30 @@ cc_panel cc_panels_get(const cc_panels *p, int64_t panel)
     return (cc_panel){.column = start * p->lanes, .width = vectors * p->lanes, .vectors = vectors};
 }
 
+/* Columns turned at once; their rows of a panel fit into the first-level cache. */
+#define PIECE 128
+
+/* [tap][channel][width] of one panel whose summed channels lie side by side, all taps in order: by turning pieces of
+ * rows, that then are put where they belong. */
+static void pack_rows(const direct_job *job, const cc_panel *panel, int64_t valid, const float *from, float *to)
+{
+    const cc_strips *s = &job->strips;
+    const int64_t count = s->taps * s->channels, width = panel->width;
+    _Alignas(CC_ALIGNMENT) float piece[PIECE * CC_TILE_MAX_VECTORS * 16];
+    int64_t tap = 0, channel = 0;
+    for (int64_t i = 0; i < count; i += PIECE) {
+        const int64_t columns = cc_min(PIECE, count - i);
+        job->context->kernels->gemm.transpose(valid, columns, from + i, job->out_stride, piece, width);
+        for (int64_t j = 0; j < columns; j++) {
+            memcpy(to + (tap * s->channels + channel) * width, piece + j * width, (size_t)width * sizeof(float));
+            if (++tap == s->taps) {
+                tap = 0;
+                channel++;
+            }
+        }
+    }
+}
+
 /* Pack the weights of items (group, panel). */
 static void pack_panels(void *argument, int64_t begin, int64_t end, int part)
 {
@@ -66,13 +108,17 @@ static void pack_panels(void *argument, int64_t begin, int64_t end, int part)
     for (int64_t item = begin; item < end; item++) {
         const int64_t group = item / job->panels.count;
         const cc_panel panel = cc_panels_get(&job->panels, item % job->panels.count);
-        const int64_t depth = s->taps * s->channels;
-        float *to = (float *)job->weights + group * job->group_weights + panel.column * depth;
+        float *packed = (float *)job->weights + group * job->group_weights + panel.column * s->taps * s->channels;
         const int64_t valid = cc_min(panel.width, job->outputs - panel.column);
         const float *from = job->unpacked + panel.column * job->out_stride + group * job->group_stride;
-        for (int64_t t = 0; t < s->taps; t++)
-            for (int64_t c = 0; c < s->channels; c++, to += panel.width) {
+        if (!job->turned) {
+            pack_rows(job, &panel, valid, from, packed);
+            continue;
+        }
+        for (int64_t c = 0; c < s->channels; c++)
+            for (int64_t t = 0; t < s->taps; t++) {
                 const float *w = from + c * job->sum_stride + s->tap[t].weight;
+                float *to = packed + (t * s->channels + c) * panel.width;
                 for (int64_t o = 0; o < valid; o++)
                     to[o] = w[o * job->out_stride];
                 for (int64_t o = valid; o < panel.width; o++)
@@ -156,8 +202,8 @@ static cc_status run(direct_job *job)
 {
     cc_strips *s = &job->strips;
     const cc_context *context = job->context;
-    cc_strips_plan(s, POSITIONS, true);
-    job->panels = cc_panels_of(context, job->outputs);
+    cc_strips_plan(s, cc_direct_positions(s, POSITIONS), true);
+    job->panels = cc_panels_of(context, job->outputs, s->grid[2]);
     job->group_weights = job->panels.vectors * job->panels.lanes * s->taps * s->channels;
     const int64_t spare = CC_TILE_MAX_ROWS * CC_TILE_MAX_VECTORS * job->panels.lanes;
     job->buffer_size = cc_ceil_div(s->images_per_item * s->image + spare, 16) * 16;
@@ -254,7 +300,7 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
     if (cc_direct_small(conv))
         return cc_direct_small_backward_data(context, conv, dy, w, residual, dx);
     const int64_t icg = conv->ic / conv->groups, taps = cc_volume(window->kernel);
-    direct_job job = {.context = context, .groups = conv->groups, .outputs = icg, .unpacked = w,
+    direct_job job = {.context = context, .groups = conv->groups, .outputs = icg, .unpacked = w, .turned = true,
                       .out_stride = taps, .sum_stride = icg * taps,
                       .group_stride = conv->oc / conv->groups * icg * taps, .output = dx,
                       .output_channels = conv->ic, .epilogue.residual = residual};

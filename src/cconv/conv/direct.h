@@ -14,8 +14,13 @@ typedef struct cc_panel {
     int64_t column, width, vectors;
 } cc_panel;
 
-cc_panels cc_panels_of(const cc_context *context, int64_t columns);
+/* Panels of at most two vectors where that makes tiles of more of the `rows` at hand, so that a panel is read less
+ * often. */
+cc_panels cc_panels_of(const cc_context *context, int64_t columns, int64_t rows);
 cc_panel cc_panels_get(const cc_panels *panels, int64_t panel);
+
+/* Positions a strip should have, at least `positions`: more where there are few channels. */
+int64_t cc_direct_positions(const cc_strips *strips, int64_t positions);
 
 /* Room for the taps of a window; free strips->tap. */
 cc_status cc_strips_allocate(const cc_context *context, const cc_window *window, cc_strips *strips);

@@ -24,7 +24,7 @@ typedef struct weight_job {
     float *dw;
 
     int64_t chunks;
-    float *gradient;        /* chunks x groups x runs x run channels x padded outputs */
+    float *gradient;        /* chunks x groups x panels x taps x channels x width of the panel */
     int64_t gradient_size;  /* of one chunk */
     float *buffers;
     int64_t buffer_size, packed_size; /* per part: strip buffer and packed dy */
@@ -43,6 +43,13 @@ static void pack_dy(const weight_job *job, const float *dy, int64_t positions, c
     }
 }
 
+/* taps x channels x width of one panel. */
+static float *panel_gradient(const weight_job *job, float *gradient, int64_t group, const cc_panel *panel)
+{
+    const int64_t width = job->panels.vectors * job->panels.lanes;
+    return gradient + (group * width + panel->column) * job->strips.taps * job->strips.channels;
+}
+
 /* Add one strip: channels [first, last) of every run, all outputs of one group. */
 static void add_strip(const weight_job *job, const cc_strip *strip, int64_t group, int64_t first, int64_t last,
                       const float *x, float *packed, int64_t *offset, float *gradient)
@@ -55,7 +62,7 @@ static void add_strip(const weight_job *job, const cc_strip *strip, int64_t grou
             offset[rows++] = i * s->image + r * s->step[1] * s->columns * s->pitch;
     const int64_t position =
         ((strip->image * s->grid[0] + strip->plane) * s->grid[1] + strip->row) * s->grid[2];
-    const int64_t width = job->panels.vectors * job->panels.lanes, run_channels = s->run_taps * s->channels;
+    const int64_t run_channels = s->run_taps * s->channels;
 
     for (int64_t p = 0; p < job->panels.count; p++) {
         const cc_panel panel = cc_panels_get(&job->panels, p);
@@ -71,9 +78,10 @@ static void add_strip(const weight_job *job, const cc_strip *strip, int64_t grou
             int64_t c = first;
             for (int64_t t = 0; t < tiles; t++) {
                 const int64_t tall = (last - c + tiles - t - 1) / (tiles - t);
-                float *to = gradient + ((group * s->runs + run) * run_channels + c) * width + panel.column;
+                float *to = panel_gradient(job, gradient, group, &panel) + (run * run_channels + c) * panel.width;
                 gemm->tile_t[panel.vectors][tall](rows, offset, s->grid[2], x + s->run_offset[run] + c - first, 1,
-                                                  s->step[2] * s->pitch, b, ldb, to, width, true);
+                                                  s->step[2] * s->pitch, b, ldb, to,
+                                                  panel.width, true);
                 c += tall;
             }
         }
@@ -107,11 +115,14 @@ static void run_channels(void *argument, int64_t begin, int64_t end, int part)
     const cc_strips *s = &job->strips;
     float *x = job->buffers + part * job->buffer_size, *packed = x + job->buffer_size - job->packed_size;
     int64_t *offset = job->offsets + part * job->offsets_size;
-    const int64_t width = job->panels.vectors * job->panels.lanes;
     for (int64_t group = 0; group < job->conv->groups; group++) {
-        for (int64_t tap = 0; tap < s->taps; tap++)
-            memset(job->gradient + ((group * s->taps + tap) * s->channels + begin) * width, 0,
-                   (size_t)((end - begin) * width) * sizeof(float));
+        for (int64_t p = 0; p < job->panels.count; p++) {
+            const cc_panel panel = cc_panels_get(&job->panels, p);
+            float *gradient = panel_gradient(job, job->gradient, group, &panel);
+            for (int64_t tap = 0; tap < s->taps; tap++)
+                memset(gradient + (tap * s->channels + begin) * panel.width, 0,
+                       (size_t)((end - begin) * panel.width) * sizeof(float));
+        }
         for (int64_t item = 0; item < s->items; item++) {
             const cc_strip strip = cc_strips_item(s, item);
             cc_strips_fill(s, &strip, group * s->channels + begin, end - begin, x);
@@ -120,31 +131,57 @@ static void run_channels(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-/* Items are blocks of output channels: dw += the chunks in their order. */
-#define OUTPUT_BLOCK 16
+/* Weights that are turned at once: of so many output channels, so many. */
+#define TURNED_OUTPUTS 16
+#define TURNED 256
 
+/* sums (columns x TURNED_OUTPUTS) = the chunks in their order, of some outputs of a panel. */
+static void add_chunks(const weight_job *job, const float *gradient, int64_t width, int64_t first, int64_t columns,
+                       int64_t outputs, float *sums)
+{
+    const cc_strips *s = &job->strips;
+    int64_t tap = first % s->taps, channel = first / s->taps;
+    for (int64_t j = 0; j < columns; j++, sums += TURNED_OUTPUTS) {
+        const float *from = gradient + (tap * s->channels + channel) * width;
+        if (++tap == s->taps) {
+            tap = 0;
+            channel++;
+        }
+        if (job->chunks == 1) {
+            memcpy(sums, from, (size_t)outputs * sizeof(float));
+            continue;
+        }
+        double sum[TURNED_OUTPUTS] = {0};
+        for (int64_t k = 0; k < job->chunks; k++)
+            for (int64_t o = 0; o < outputs; o++)
+                sum[o] += (double)from[k * job->gradient_size + o];
+        for (int64_t o = 0; o < outputs; o++)
+            sums[o] = (float)sum[o];
+    }
+}
+
+/* Items are pieces of the weights' rows for each panel: dw += the gradient. */
 static void add_gradient(void *argument, int64_t begin, int64_t end, int part)
 {
     (void)part;
     const weight_job *job = argument;
     const cc_strips *s = &job->strips;
-    const int64_t width = job->panels.vectors * job->panels.lanes;
-    const int64_t blocks = cc_ceil_div(job->outputs, OUTPUT_BLOCK);
+    const int64_t row = s->channels * s->taps, pieces = cc_ceil_div(row, TURNED);
+    _Alignas(CC_ALIGNMENT) float sums[TURNED * TURNED_OUTPUTS], turned[TURNED_OUTPUTS * TURNED];
     for (int64_t item = begin; item < end; item++) {
-        const int64_t group = item / blocks, first = item % blocks * OUTPUT_BLOCK;
-        const int64_t count = cc_min(OUTPUT_BLOCK, job->outputs - first);
-        for (int64_t c = 0; c < s->channels; c++)
-            for (int64_t t = 0; t < s->taps; t++) {
-                const float *from = job->gradient + ((group * s->taps + t) * s->channels + c) * width + first;
-                float *to = job->dw + (((group * job->outputs + first) * s->channels + c) * s->taps) +
-                            s->tap[t].weight;
-                for (int64_t o = 0; o < count; o++) {
-                    double sum = 0;
-                    for (int64_t k = 0; k < job->chunks; k++)
-                        sum += (double)from[k * job->gradient_size + o];
-                    to[o * s->channels * s->taps] += (float)sum;
-                }
-            }
+        const int64_t group = item / pieces / job->panels.count, first = item % pieces * TURNED;
+        const cc_panel panel = cc_panels_get(&job->panels, item / pieces % job->panels.count);
+        const int64_t columns = cc_min(TURNED, row - first), valid = cc_min(panel.width, job->outputs - panel.column);
+        const float *gradient = panel_gradient(job, job->gradient, group, &panel);
+        for (int64_t o = 0; o < valid; o += TURNED_OUTPUTS) {
+            const int64_t outputs = cc_min(TURNED_OUTPUTS, valid - o);
+            add_chunks(job, gradient + o, panel.width, first, columns, outputs, sums);
+            job->context->kernels->gemm.transpose(columns, outputs, sums, TURNED_OUTPUTS, turned, TURNED);
+            float *to = job->dw + (group * job->outputs + panel.column + o) * row + first;
+            for (int64_t i = 0; i < outputs; i++, to += row)
+                for (int64_t j = 0; j < columns; j++)
+                    to[j] += turned[i * TURNED + j];
+        }
     }
 }
 
@@ -153,11 +190,11 @@ static cc_status run(weight_job *job)
     cc_strips *s = &job->strips;
     const cc_context *context = job->context;
     const int64_t groups = job->conv->groups, lanes = context->kernels->lanes;
-    job->panels = cc_panels_of(context, job->outputs);
+    job->panels = cc_panels_of(context, job->outputs, 0);
     job->packed = job->panels.count > 1 || job->outputs % lanes != 0;
     job->gradient_size = groups * s->taps * s->channels * job->panels.vectors * lanes;
     const bool small = job->gradient_size <= SMALL_FLOATS || s->channels < lanes;
-    cc_strips_plan(s, POSITIONS, small && s->channels < lanes);
+    cc_strips_plan(s, cc_direct_positions(s, POSITIONS), small && s->channels < lanes);
     job->chunks = small ? cc_min(CHUNKS, s->items) : 1;
 
     const int64_t items = small ? job->chunks : s->channels;
@@ -177,8 +214,8 @@ static cc_status run(weight_job *job)
     job->offsets = (int64_t *)(void *)(job->buffers + parts * job->buffer_size);
     cc_parallel_for(context->pool, parts, items, small ? run_chunks : run_channels, job);
 
-    const int64_t blocks = groups * cc_ceil_div(job->outputs, OUTPUT_BLOCK);
-    cc_parallel_for(context->pool, cc_parts(context->pool, blocks, 1), blocks, add_gradient, job);
+    const int64_t pieces = groups * job->panels.count * cc_ceil_div(s->channels * s->taps, TURNED);
+    cc_parallel_for(context->pool, cc_parts(context->pool, pieces, 4), pieces, add_gradient, job);
     cc_arena_free(context->arena, memory);
     return CC_OK;
 }

@@ -111,6 +111,13 @@ static void fill_row(const cc_strips *s, const float *row, int64_t from, int64_t
     } else if (s->strides.c == 1) {
         for (int64_t x = from; x < to; x++, buffer += s->pitch, source += s->strides.s[2])
             memcpy(buffer, source, (size_t)count * sizeof(float));
+    } else if (count == 3 && s->pitch == 3) {
+        const float *green = source + s->strides.c, *blue = green + s->strides.c;
+        for (int64_t x = 0; x < to - from; x++) {
+            buffer[3 * x] = source[x];
+            buffer[3 * x + 1] = green[x];
+            buffer[3 * x + 2] = blue[x];
+        }
     } else {
         for (int64_t c = 0; c < count; c++)
             for (int64_t x = 0; x < to - from; x++)
