@@ -8,6 +8,7 @@ import numpy as np
 from cconv import _runtime, nn
 from cconv.callbacks import CallbackList
 from cconv.data.loader import DataLoader
+from cconv.data.source import Source
 from cconv.functional._arguments import whole
 from cconv.fuse import fuse
 from cconv.history import History
@@ -91,7 +92,7 @@ class Model:
 
         Parameters
         ----------
-        x : array (N, ...) of floats, or uint8 that is divided by 255 batch by batch
+        x : array (N, ...) of floats, or uint8 that is divided by 255 batch by batch; or a Source such as ImageFolder
         y : array (N,) of class numbers (cross_entropy), or targets of the outputs' shape
         batch_size, epochs : int
         validation_data : (x, y), optional
@@ -356,7 +357,7 @@ class Model:
             self._place = self._loader.state_dict() | sums | {"callbacks": self._hooks.state_dict()}
 
     def _checked_x(self, x, name):
-        x = np.asarray(x)
+        x = x if isinstance(x, Source) else np.asarray(x)
         if x.dtype.kind != "f" and x.dtype != np.uint8:
             raise TypeError(f"{name} must be floats, or uint8 that is divided by 255; got {x.dtype}")
         if x.ndim < 2:

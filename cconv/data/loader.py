@@ -1,7 +1,10 @@
 """Batches of arrays in memory: one gather a batch, no Python per sample."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
+from cconv.data.source import Source
 from cconv.functional._arguments import whole
 
 
@@ -14,7 +17,7 @@ class DataLoader:
 
     Parameters
     ----------
-    x : array, N samples along the first axis
+    x : array, N samples along the first axis, or a Source such as `ImageFolder`
     y : array of N, optional
         Without it batches are `(x_batch, None)`.
     batch_size : int
@@ -40,7 +43,7 @@ class DataLoader:
     """
 
     def __init__(self, x, y=None, batch_size=32, shuffle=True, rng=None, augment=None, reuse=False):
-        self.x = np.asarray(x)
+        self.x = x if isinstance(x, Source) else np.asarray(x)
         self.y = None if y is None else np.asarray(y)
         if self.x.ndim < 1:
             raise ValueError("x must have samples along its first axis, got a scalar")
@@ -68,12 +71,13 @@ class DataLoader:
 
     def __iter__(self):
         order = self.order(self.epoch)
-        x_store, y_store = self._store(self.x), self._store(self.y)
-        while self.position < len(self.x):
-            part = slice(self.position, min(self.position + self.batch_size, len(self.x)))
-            indices = None if order is None else order[part]
-            x_batch = self._batch(self.x, part, indices, x_store)
-            y_batch = self._batch(self.y, part, indices, y_store)
+        stores = self._store(self.x), self._store(self.y)
+        parts = [
+            slice(start, min(start + self.batch_size, len(self.x)))
+            for start in range(self.position, len(self.x), self.batch_size)
+        ]
+        batches = self._gathered(parts, order, stores)
+        for part, (x_batch, y_batch) in zip(parts, batches, strict=True):
             if self.augment is not None:
                 bits = _bits(self.seed, self.epoch, 1 + part.start)
                 if getattr(self.augment, "mixes_labels", False):
@@ -85,8 +89,32 @@ class DataLoader:
         self.epoch += 1
         self.position = 0
 
+    def _gathered(self, parts, order, stores):
+        """The batches of `parts`; of a slow source the next one is being made while the last one is used."""
+
+        def gather(part):
+            indices = None if order is None else order[part]
+            return tuple(
+                self._batch(array, part, indices, store) for array, store in zip((self.x, self.y), stores, strict=True)
+            )
+
+        if not getattr(self.x, "prefetch", False):
+            yield from map(gather, parts)
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="cconv-prefetch") as worker:
+            waiting = None
+            try:
+                for index, part in enumerate(parts):
+                    batch = (waiting or worker.submit(gather, part)).result()
+                    waiting = worker.submit(gather, parts[index + 1]) if index + 1 < len(parts) else None
+                    yield batch
+            finally:
+                if waiting is not None:
+                    waiting.cancel()
+
     def _store(self, array):
-        if array is None or not self.reuse or not self.shuffle:
+        # A batch that is made ahead must not overwrite the one in use.
+        if array is None or not self.reuse or not self.shuffle or getattr(self.x, "prefetch", False):
             return None
         return np.empty((min(self.batch_size, len(array)), *array.shape[1:]), array.dtype)
 
