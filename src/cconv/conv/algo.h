@@ -29,6 +29,7 @@ typedef struct cc_conv_algo {
 } cc_conv_algo;
 
 extern const cc_conv_algo cc_conv_pointwise;
+extern const cc_conv_algo cc_conv_depthwise;
 extern const cc_conv_algo cc_conv_direct;
 extern const cc_conv_algo cc_conv_winograd;
 extern const cc_conv_algo cc_conv_im2col;

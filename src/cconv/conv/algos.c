@@ -2,6 +2,7 @@
 
 /* In order of preference: `auto` takes the first that supports the geometry and pays. The last two do everything. */
 static const cc_conv_algo *const algos[] = {
+    &cc_conv_depthwise,
     &cc_conv_pointwise,
     &cc_conv_winograd,
     &cc_conv_direct,

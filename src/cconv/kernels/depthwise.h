@@ -1,0 +1,37 @@
+/* kernels/depthwise.h -- convolution of each channel with a kernel of its own, channels-last, on a grid of windows
+ * that see the same taps. Slots are indexed by cc_dtype; places in arrays are counted in elements.
+ *
+ *   y(r, i, c) = SUM over taps  x(r, i, t, c / multiplier) * w(t, c)      c < channels
+ *
+ *   x(r, i, t, k) = x[offset[t] + r*x_row + i*x_step + k]       w(t, c) = w[weight[t] + c]
+ *   y(r, i, c)    = y[y_first + r*y_row + i*y_step + c]
+ */
+#ifndef CC_KERNELS_DEPTHWISE_H
+#define CC_KERNELS_DEPTHWISE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct cc_depthwise_run {
+    int64_t rows, windows;
+    int64_t channels, multiplier; /* channels of y, a multiple of the multiplier */
+    int64_t x_row, x_step;
+    int64_t y_first, y_row, y_step;
+    int64_t taps;
+    const int64_t *offset, *weight;
+} cc_depthwise_run;
+
+typedef struct cc_depthwise_kernels {
+    /* y = max(sum + bias + residual, 0); bias (channels) and residual (like y) may be NULL, the maximum is taken
+     * with relu (NaN stays NaN). */
+    void (*convolve[2])(const cc_depthwise_run *run, const void *x, const void *w, const void *bias,
+                        const void *residual, bool relu, void *y);
+    /* w(t, c) += SUM over windows  x(r, i, t, c / multiplier) * y(r, i, c) */
+    void (*gradient[2])(const cc_depthwise_run *run, const void *x, const void *y, void *w);
+    /* sum[i] += x[i], then x[i] = 0 */
+    void (*drain[2])(void *x, int64_t n, double *sum);
+    /* y[c] = SUM over j < multiplier  x[c*multiplier + j] */
+    void (*fold[2])(const void *x, int64_t n, int64_t multiplier, void *y);
+} cc_depthwise_kernels;
+
+#endif
