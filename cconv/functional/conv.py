@@ -120,10 +120,11 @@ def prepare(
 _LAST_ONLY = ("direct", "pointwise", "depthwise", "winograd")
 
 
-def _ordered(x, name, rank, algo):
-    """(x, whether it lies channels-last now, whether it did before): some algorithms want that order."""
+def _ordered(x, name, rank, algo, groups):
+    """(x, whether it lies channels-last now, whether it did before): some algorithms want that order, and of
+    several groups those that do not are slow."""
     x, last = activation(x, name, rank + 2)
-    if last or algo not in _LAST_ONLY:
+    if last or not (algo in _LAST_ONLY or (algo == "auto" and isinstance(groups, int) and groups > 1)):
         return x, last, last
     return to_channels_last(x), True, False
 
@@ -134,7 +135,7 @@ def _returned(y, last):
 
 
 def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo):
-    x, last, asked = _ordered(x, "x", rank, algo)
+    x, last, asked = _ordered(x, "x", rank, algo, groups)
     weight = floats(weight, "weight", rank + 2, x.dtype)
     geometry = prepare(x.shape, weight.shape, stride, padding, dilation, groups, algo, x.dtype, last)
     bias = parameter(bias, "bias", (weight.shape[0],), x.dtype)
@@ -142,7 +143,7 @@ def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo):
 
 
 def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, groups, algo):
-    dy, last, asked = _ordered(dy, "dy", rank, algo)
+    dy, last, asked = _ordered(dy, "dy", rank, algo, groups)
     weight = floats(weight, "weight", rank + 2, dy.dtype)
     groups = whole(groups, "groups", 1)
     shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
@@ -152,7 +153,7 @@ def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, grou
 
 
 def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups, algo):
-    x, last, _ = _ordered(x, "x", rank, algo)
+    x, last, _ = _ordered(x, "x", rank, algo, groups)
     dy = floats(dy, "dy", rank + 2, x.dtype)
     groups = whole(groups, "groups", 1)
     if x.shape[1] % groups != 0:

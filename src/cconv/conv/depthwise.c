@@ -7,13 +7,16 @@
 #include "spans.h"
 
 /* Elements of the output in an item: it and its source stay in the second-level cache. */
-#define ITEM_ELEMENTS (1 << 15)
+#define ITEM_ELEMENTS (1 << 16)
 
 /* Gradients for the weights: at most this many chunks, of this many bytes together, each with sums of its own. The
  * sums run over so many positions in the array's type, then in double. */
 #define CHUNKS 16
 #define CHUNK_BYTES (1 << 22)
 #define POSITIONS 512
+
+/* Pixels asked for ahead of a window, at most. */
+#define AHEAD 4
 
 /* Positions of dx made at a time where several outputs share an input channel. */
 #define FOLD 16
@@ -62,6 +65,20 @@ static int64_t list_taps(const depthwise_job *job, int64_t image, const int64_t 
     return count;
 }
 
+/* The pixels that a window two rows further down is the first to see: as many as lie between windows. */
+static int64_t list_ahead(const depthwise_job *job, const cc_depthwise_run *run, int64_t *ahead)
+{
+    const cc_axis *a = job->spans.axis;
+    if (a[1].step * a[2].step > AHEAD || run->taps == 0)
+        return 0;
+    int64_t count = 0;
+    for (int64_t h = 0; h < a[1].step; h++)
+        for (int64_t v = 0; v < a[2].step; v++)
+            ahead[count++] = run->offset[run->taps - 1] + 2 * run->x_row -
+                             (h * a[2].size + v) * job->source_channels;
+    return count;
+}
+
 /* Rows [q[1], q[1] + rows), which see the same taps, of one phase. */
 static void walk_rows(const depthwise_job *job, int64_t image, int64_t q[CC_AXES], const int64_t phase[CC_AXES],
                       const cc_span *span[CC_AXES], int64_t rows, int part, run_task task)
@@ -74,6 +91,8 @@ static void walk_rows(const depthwise_job *job, int64_t image, int64_t q[CC_AXES
                             .x_step = a[2].step * job->source_channels,
                             .y_row = a[1].out_step * a[2].out * job->target_channels,
                             .y_step = a[2].out_step * job->target_channels, .offset = offset, .weight = weight};
+    int64_t ahead[AHEAD];
+    run.ahead_offset = ahead;
     const int64_t plane = image * a[0].out + phase[0] + q[0] * a[0].out_step;
     const int64_t row = plane * a[1].out + phase[1] + q[1] * a[1].out_step;
     const cc_line *line = &a[2].line[phase[2]];
@@ -82,6 +101,7 @@ static void walk_rows(const depthwise_job *job, int64_t image, int64_t q[CC_AXES
         q[2] = span[2]->start;
         run.windows = span[2]->count;
         run.taps = list_taps(job, image, q, span, offset, weight);
+        run.ahead = list_ahead(job, &run, ahead);
         run.y_first = (row * a[2].out + phase[2] + q[2] * a[2].out_step) * job->target_channels;
         task(job, &run, part);
     }

@@ -19,6 +19,11 @@ typedef struct cc_depthwise_run {
     int64_t y_first, y_row, y_step;
     int64_t taps;
     const int64_t *offset, *weight;
+
+    /* Pixels of x for each window that a later window will read: asked for ahead, unlike the streams
+     * of so many pixels the processor would not see them coming. They may lie outside x. */
+    int64_t ahead;
+    const int64_t *ahead_offset;
 } cc_depthwise_run;
 
 typedef struct cc_depthwise_kernels {

@@ -1,0 +1,140 @@
+/* Sums of at most 30 products of values below 1 in the array's type: within 30 * 2 eps. */
+#include <string.h>
+
+#include "check.h"
+
+#define TAPS_MAX 12
+
+typedef struct numbers {
+    void *data;    /* float or double */
+    double *exact; /* the same values */
+    int64_t n;
+} numbers;
+
+static numbers random_numbers(check *c, cc_dtype type, int64_t n)
+{
+    numbers a = {.n = n, .exact = check_f64(c, n)};
+    if (type == CC_F32) {
+        float *x = a.data = check_f32(c, n);
+        for (int64_t i = 0; i < n; i++)
+            a.exact[i] = (double)x[i];
+    } else {
+        a.data = check_copy(c, a.exact, n * 8, 8);
+    }
+    return a;
+}
+
+static void compare(check *c, cc_dtype type, const numbers *a, double scale)
+{
+    if (type == CC_F32)
+        check_near_f32(c, a->data, a->exact, a->n, 1.2e-7, scale);
+    else
+        check_near_f64(c, a->data, a->exact, a->n, 2.3e-16, scale);
+}
+
+/* An image of rows x cols pixels, windows of a box of taps, and the run over them. */
+typedef struct picture {
+    cc_depthwise_run run;
+    int64_t offset[TAPS_MAX], weight[TAPS_MAX], ahead[1];
+    int64_t x_size, y_size;
+} picture;
+
+static void random_picture(check *c, picture *p)
+{
+    const bool large = c->bench, nine = large || check_integer(c, 0, 1) == 0;
+    const int64_t high = nine ? 3 : check_integer(c, 0, 3), wide = nine ? 3 : check_integer(c, 1, 4);
+    const int64_t step = large ? 1 : check_integer(c, 1, 3), dilation = nine ? 1 : check_integer(c, 1, 2);
+    const int64_t m = large || check_integer(c, 0, 2) > 0 ? 1 : check_integer(c, 2, 19);
+    const int64_t channels = large ? 64 : check_integer(c, 1, 40), space = check_integer(c, 0, 2);
+    cc_depthwise_run *r = &p->run;
+    *r = (cc_depthwise_run){.rows = large ? 14 : check_integer(c, 1, 5), .windows = large ? 14 : check_integer(c, 1, 9),
+                            .channels = channels * m, .multiplier = m, .x_step = step * channels,
+                            .taps = high * wide, .offset = p->offset, .weight = p->weight,
+                            .ahead = check_integer(c, 0, 1), .ahead_offset = p->ahead};
+    const int64_t columns = (r->windows - 1) * step + (wide - 1) * dilation + 1;
+    const int64_t rows = (r->rows - 1) * step + cc_max(high - 1, 0) * dilation + 1;
+    r->x_row = step * columns * channels;
+    r->y_first = check_integer(c, 0, 3);
+    r->y_step = r->channels + space;
+    r->y_row = r->windows * r->y_step + space;
+    p->ahead[0] = -5000;
+    p->x_size = rows * columns * channels;
+    p->y_size = r->y_first + r->rows * r->y_row;
+    for (int64_t t = 0; t < r->taps; t++) {
+        p->offset[t] = (t / wide * columns + t % wide) * dilation * channels;
+        p->weight[t] = (r->taps - 1 - t) * r->channels;
+    }
+}
+
+static void run(check *c, cc_dtype type)
+{
+    const cc_depthwise_kernels *kernels = &c->kernels->depthwise;
+    picture p;
+    random_picture(c, &p);
+    const cc_depthwise_run *r = &p.run;
+    const int64_t weights = cc_max(1, r->taps) * r->channels;
+    const numbers x = random_numbers(c, type, p.x_size), bias = random_numbers(c, type, r->channels);
+    const numbers residual = random_numbers(c, type, p.y_size);
+    numbers w = random_numbers(c, type, weights), y = random_numbers(c, type, p.y_size);
+    const double flops = (double)(2 * r->taps * r->rows * r->windows * r->channels);
+
+    SLOT(c, depthwise.convolve);
+    const bool biased = check_integer(c, 0, 1) == 1, added = check_integer(c, 0, 1) == 1;
+    const bool relu = check_integer(c, 0, 1) == 1;
+    for (int64_t window = 0; window < r->rows * r->windows; window++)
+        for (int64_t k = 0; k < r->channels; k++) {
+            const int64_t row = window / r->windows, i = window % r->windows;
+            const int64_t at = r->y_first + row * r->y_row + i * r->y_step + k;
+            double sum = (biased ? bias.exact[k] : 0) + (added ? residual.exact[at] : 0);
+            for (int64_t t = 0; t < r->taps; t++)
+                sum += x.exact[r->offset[t] + row * r->x_row + i * r->x_step + k / r->multiplier] *
+                       w.exact[r->weight[t] + k];
+            y.exact[at] = relu && sum < 0 ? 0 : sum;
+        }
+    kernels->convolve[type](r, x.data, w.data, biased ? bias.data : NULL, added ? residual.data : NULL, relu, y.data);
+    compare(c, type, &y, 60);
+    BENCH(c, flops, "FLOP", kernels->convolve[type](r, x.data, w.data, NULL, NULL, false, y.data));
+
+    SLOT(c, depthwise.gradient);
+    const numbers dy = random_numbers(c, type, p.y_size);
+    for (int64_t t = 0; t < r->taps; t++)
+        for (int64_t window = 0; window < r->rows * r->windows; window++)
+            for (int64_t k = 0; k < r->channels; k++) {
+                const int64_t row = window / r->windows, i = window % r->windows;
+                w.exact[r->weight[t] + k] +=
+                    x.exact[r->offset[t] + row * r->x_row + i * r->x_step + k / r->multiplier] *
+                    dy.exact[r->y_first + row * r->y_row + i * r->y_step + k];
+            }
+    kernels->gradient[type](r, x.data, dy.data, w.data);
+    compare(c, type, &w, 60);
+    BENCH(c, flops, "FLOP", kernels->gradient[type](r, x.data, dy.data, w.data));
+
+    SLOT(c, depthwise.drain);
+    const int64_t n = check_integer(c, 1, 100), m = check_integer(c, 1, 5);
+    numbers part = random_numbers(c, type, n * m);
+    double *sum = check_f64(c, n * m), *expected = check_copy(c, sum, n * m * 8, 8);
+    for (int64_t i = 0; i < n * m; i++)
+        expected[i] += part.exact[i];
+    void *drained = check_copy(c, part.data, n * m * (type == CC_F32 ? 4 : 8), 8);
+    kernels->drain[type](drained, n * m, sum);
+    check_near_f64(c, sum, expected, n * m, 2.3e-16, 2);
+    numbers zeros = {.data = drained, .exact = memset(check_f64(c, n * m), 0, (size_t)(n * m) * 8), .n = n * m};
+    compare(c, type, &zeros, 0);
+
+    SLOT(c, depthwise.fold);
+    numbers folded = random_numbers(c, type, n);
+    for (int64_t i = 0; i < n; i++) {
+        folded.exact[i] = 0;
+        for (int64_t j = 0; j < m; j++)
+            folded.exact[i] += part.exact[i * m + j];
+    }
+    kernels->fold[type](part.data, n, m, folded.data);
+    compare(c, type, &folded, 8);
+    check_done(c);
+}
+
+void check_depthwise(check *c)
+{
+    run(c, CC_F32);
+    run(c, CC_F64);
+}
