@@ -124,7 +124,9 @@ def test_auto_of_channels_first():
         assert auto.flags.c_contiguous
 
 
-@pytest.mark.parametrize("groups, channels, w_shape", [(1, 4, (4, 4, 3, 3)), (2, 4, (4, 2, 3, 3)), (2, 4, (6, 2, 1, 1))])
+@pytest.mark.parametrize(
+    "groups, channels, w_shape", [(1, 4, (4, 4, 3, 3)), (2, 4, (4, 2, 3, 3)), (2, 4, (6, 2, 1, 1))]
+)
 def test_refused(groups, channels, w_shape):
     x, w = np.ones((1, channels, 5, 5), np.float32), np.ones(w_shape, np.float32)
     with pytest.raises(ValueError, match=r"'depthwise' cannot do forward .*groups"):
