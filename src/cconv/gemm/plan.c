@@ -6,7 +6,7 @@
  * small, memory is the limit and the next block is fetched during this one. */
 #define DEPTH 384
 #define DEPTH_TRANSPOSED 192
-#define DEPTH_FETCHED 64
+#define DEPTH_FETCHED 128
 #define FETCHED_C (32 << 10)
 /* Up to this many rows do not pay for a copy of B, and read as much of each row of it as a tile can. */
 #define ROWS_IN_PLACE 128
