@@ -59,7 +59,7 @@ def one_of(value, names, name):
 
 def spatial(value, rank, name, minimum=1):
     """An int or a sequence of `rank` (or one) ints, as a tuple of `rank` ints."""
-    if isinstance(value, (tuple, list, np.ndarray)):
+    if isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim > 0):
         values = tuple(whole(v, name, minimum) for v in value)
         if len(values) == 1:
             values *= rank
@@ -139,6 +139,15 @@ def floats(x, name, ndim=None, dtype=None):
     if not x.dtype.isnative or not x.flags.aligned:
         x = x.astype(x.dtype.newbyteorder("="), order="K")
     return x
+
+
+def numbers_of(value, name, kinds):
+    """`value` as an array whose dtype is of one of the `kinds` (NumPy's letters); TypeError for anything else."""
+    array = np.asarray(value)
+    if isinstance(value, np.ma.MaskedArray) or array.dtype.kind not in kinds:
+        what = {"iu": "an array of integers", "fiu": "an array of real numbers"}[kinds]
+        raise TypeError(f"{name} must be {what}, got {type(value).__name__} of {array.dtype}")
+    return array
 
 
 def is_channels_last(x):

@@ -75,32 +75,33 @@ def log_softmax_backward(dy, y, dim=1):
     return _softmax_backward(dy, y, dim, True)
 
 
-def classes(target, shape, name="target"):
+def classes(target, shape):
     """int64 class numbers for scores of `shape`; their range is still to be checked."""
+    target = _arguments.numbers_of(target, "target", "iu")
     if target.shape != shape[:1] + shape[2:]:
-        raise ValueError(f"{name} must have shape {shape[:1] + shape[2:]} for logits {shape}, got {target.shape}")
+        raise ValueError(
+            f"target must have shape {shape[:1] + shape[2:]} for scores of shape {shape}, got {target.shape}"
+        )
     if target.dtype.kind == "u" and target.size and int(target.max()) >= 2**63:
-        raise IndexError(f"{name}: class {target.max()} is not in 0 .. {shape[1] - 1}")
+        raise IndexError(f"target: class {target.max()} is not in 0 .. {shape[1] - 1}")
     return np.ascontiguousarray(target, dtype=np.int64)
 
 
 def _entropy(logits, target, weight, ignore_index, reduction, label_smoothing, log_probabilities, gradient):
-    logits = _arguments.floats(logits, "logits")
+    name = "log_probabilities" if log_probabilities else "logits"
+    logits = _arguments.floats(logits, name)
     if logits.ndim < 2:
-        raise ValueError(f"logits must have shape (N, C) or (N, C, spatial...), got {logits.shape}")
-    logits, channels_last = _arguments.activation(logits, "logits", logits.ndim)
+        raise ValueError(f"{name} must have shape (N, C) or (N, C, spatial...), got {logits.shape}")
+    logits, channels_last = _arguments.activation(logits, name, logits.ndim)
     _arguments.one_of(reduction, ("none", "mean", "sum"), "reduction")
     smoothing = _arguments.real(label_smoothing, "label_smoothing")
     if not 0 <= smoothing <= 1:
         raise ValueError(f"label_smoothing must be in 0 .. 1, got {label_smoothing}")
     ignore_index = _arguments.whole(ignore_index, "ignore_index")
-    target = np.asarray(target)
-    if target.dtype.kind in "iu":
-        target = classes(target, logits.shape)
-    elif target.dtype.kind == "f" and not log_probabilities:
+    if np.asarray(target).dtype.kind == "f" and not log_probabilities:
         target = _arguments.like(target, "target", logits.shape, channels_last, logits.dtype)
     else:
-        raise TypeError(f"target must hold class numbers of an integer dtype, or probabilities, got {target.dtype}")
+        target = classes(target, logits.shape)
     weight = _arguments.parameter(weight, "weight", (logits.shape[1],), logits.dtype)
     if weight is not None:
         weight = weight.astype(np.float64)
@@ -109,21 +110,23 @@ def _entropy(logits, target, weight, ignore_index, reduction, label_smoothing, l
     )
 
 
-def _reduced(loss, dtype):
-    return loss if isinstance(loss, float) else loss.astype(dtype)
+def _reduced(loss, logits):
+    """One loss a position in the dtype of the logits."""
+    return loss if isinstance(loss, float) else loss.astype(np.asarray(logits).dtype.newbyteorder("="))
 
 
 def _scaled(gradient, grad_output, reduction):
     """`gradient` times the gradient of the loss: a number, or with reduction "none" one a position."""
-    grad_output = np.asarray(grad_output, dtype=gradient.dtype)
-    if grad_output.ndim == 0:
-        return gradient if grad_output == 1 else gradient * grad_output
     shape = gradient.shape[:1] + gradient.shape[2:]
-    if reduction != "none" or grad_output.shape != shape:
+    if np.ndim(grad_output) == 0:
+        scale = _arguments.real(grad_output, "grad_output")
+        return gradient if scale == 1 else gradient * gradient.dtype.type(scale)
+    if reduction != "none" or np.shape(grad_output) != shape:
         raise ValueError(
-            f"grad_output must be a number, or of shape {shape} with reduction 'none', got {grad_output.shape}"
+            f"grad_output must be a number, or of shape {shape} with reduction 'none', got {np.shape(grad_output)}"
         )
-    return gradient * np.expand_dims(grad_output, 1)
+    grad_output = _arguments.numbers_of(grad_output, "grad_output", "fiu")
+    return gradient * np.expand_dims(grad_output.astype(gradient.dtype), 1)
 
 
 def cross_entropy(logits, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
@@ -149,9 +152,8 @@ def cross_entropy(logits, target, weight=None, ignore_index=-100, reduction="mea
     ValueError, TypeError
         For shapes, dtypes or options that do not fit.
     """
-    logits = np.asarray(logits)
     loss, _ = _entropy(logits, target, weight, ignore_index, reduction, label_smoothing, False, False)
-    return _reduced(loss, logits.dtype)
+    return _reduced(loss, logits)
 
 
 def cross_entropy_forward(logits, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
@@ -159,9 +161,8 @@ def cross_entropy_forward(logits, target, weight=None, ignore_index=-100, reduct
 
     With reduction "none" dlogits is the gradient of the sum.
     """
-    logits = np.asarray(logits)
     loss, gradient = _entropy(logits, target, weight, ignore_index, reduction, label_smoothing, False, True)
-    return _reduced(loss, logits.dtype), gradient
+    return _reduced(loss, gradient), gradient
 
 
 def cross_entropy_backward(
@@ -174,9 +175,8 @@ def cross_entropy_backward(
 
 def nll_loss(log_probabilities, target, weight=None, ignore_index=-100, reduction="mean"):
     """Negative log-likelihood of classes; arguments and errors as `cross_entropy`, with the softmax taken already."""
-    log_probabilities = np.asarray(log_probabilities)
     loss, _ = _entropy(log_probabilities, target, weight, ignore_index, reduction, 0.0, True, False)
-    return _reduced(loss, log_probabilities.dtype)
+    return _reduced(loss, log_probabilities)
 
 
 def nll_loss_backward(log_probabilities, target, weight=None, ignore_index=-100, reduction="mean", grad_output=1.0):

@@ -21,9 +21,6 @@ class _Scores:
             raise ValueError(f"x must have shape (N, C) or (N, C, spatial...), got {x.shape}")
         self.x = x
         self.reduction = one_of(reduction, ("none", "mean", "sum"), "reduction")
-        target = np.asarray(target)
-        if target.dtype.kind not in "iu":
-            raise TypeError(f"target must hold class numbers of an integer dtype, got {target.dtype}")
         target = classes(target, x.shape)
         self.shape = target.shape
         self.counted = np.ones(target.shape, bool) if ignore_index is None else target != ignore_index

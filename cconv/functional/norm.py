@@ -28,9 +28,7 @@ def eps_of(eps):
 
 
 def _statistic(value, name, channels):
-    value = np.asarray(value)
-    if value.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must be an array of real numbers, got {value.dtype}")
+    value = _arguments.numbers_of(value, name, "fiu")
     if value.shape != (channels,):
         raise ValueError(f"{name} must have shape {(channels,)}, got {value.shape}")
     return np.ascontiguousarray(value, dtype=np.float64)
@@ -166,7 +164,11 @@ def batch_norm_running(running_mean, running_var, mean, var, count, momentum=0.1
     arrays = [_statistic(value, name, channels) for name, value in named.items()]
     return tuple(
         each.astype(np.asarray(old).dtype)
-        for each, old in zip(moved(*arrays, count, share, unbiased), (running_mean, running_var), strict=True)
+        for each, old in zip(
+            moved(*arrays, count, share, _arguments.flag(unbiased, "unbiased")),
+            (running_mean, running_var),
+            strict=True,
+        )
     )
 
 

@@ -64,8 +64,6 @@ def padded(x, pairs, mode="constant", value=0.0):
     """x with one (before, after) pair an axis; negative ones crop."""
     _check_reach(x.shape, pairs, mode)
     shape = tuple(n + max(before, 0) + max(after, 0) for n, (before, after) in zip(x.shape, pairs, strict=True))
-    if len(shape) > 8:
-        raise ValueError(f"x must have at most 8 axes, got shape {x.shape}")
     y = _runtime.empty(shape, x.dtype, is_channels_last(x))
     if mode == "constant":
         y[...] = value
@@ -107,6 +105,13 @@ def padded_backward(dy, pairs, mode="constant"):
     return _copied(dy[_slices(pairs)], channels_last)
 
 
+def _array(x, name):
+    x = floats(x, name)
+    if x.ndim > 8:
+        raise ValueError(f"{name} must have at most 8 axes, got shape {x.shape}")
+    return x
+
+
 def pad(x, pad, mode="constant", value=None):
     """Put elements in front of and behind the last axes, or with negative numbers take them away.
 
@@ -127,7 +132,7 @@ def pad(x, pad, mode="constant", value=None):
     ValueError, TypeError
         For numbers that do not fit, naming the argument and the shapes.
     """
-    x = floats(x, "x")
+    x = _array(x, "x")
     pairs = pairs_of(pad, x.ndim)
     one_of(mode, MODES, "mode")
     if value is not None and mode != "constant":
@@ -152,5 +157,5 @@ def pad_backward(dy, pad, mode="constant"):
     -------
     dx : ndarray, in the memory order of `dy`
     """
-    dy = floats(dy, "dy")
+    dy = _array(dy, "dy")
     return padded_backward(dy, pairs_of(pad, dy.ndim), one_of(mode, MODES, "mode"))

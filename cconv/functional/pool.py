@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from cconv._pool import Pooling
-from cconv.functional._arguments import activation, flag, like, paddings, spatial, whole
+from cconv.functional._arguments import activation, flag, like, numbers_of, paddings, spatial, whole
 from cconv.functional._ranks import each_rank
 
 __all__ = [
@@ -72,9 +72,7 @@ def image(x, name, rank):
 
 def positions(indices, name, shape, channels_last):
     """int64 indices of exactly `shape` in the memory order asked for."""
-    indices = np.asarray(indices)
-    if indices.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be integers, got {indices.dtype}")
+    indices = numbers_of(indices, name, "iu")
     if indices.shape != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {indices.shape}")
     if indices.dtype.kind == "u" and indices.dtype.itemsize == 8 and (indices > np.iinfo(np.int64).max).any():
