@@ -32,8 +32,8 @@ typedef struct depthwise_job {
     int64_t strip_rows, strips, items;
 
     int64_t *taps; /* per part: offset and weight of every tap */
-    const void *source, *bias;
-    const cc_epilogue *epilogue;
+    const void *source, *scale, *bias, *residual;
+    bool relu;
     void *target;
     void *weights; /* packed: [tap][output] */
 
@@ -133,9 +133,8 @@ static void walk(const depthwise_job *job, int64_t item, int part, run_task task
 static void convolve(const depthwise_job *job, const cc_depthwise_run *run, int part)
 {
     (void)part;
-    const cc_epilogue none = {.relu = false}, *epilogue = job->epilogue != NULL ? job->epilogue : &none;
     job->context->kernels->depthwise.convolve[job->conv->dtype](run, job->source, job->weights, job->bias,
-                                                                epilogue->residual, epilogue->relu, job->target);
+                                                                job->residual, job->relu, job->target);
 }
 
 /* backward_data where several outputs share an input channel: dx of each output, then their sums. */
@@ -247,15 +246,20 @@ static void finish(const depthwise_job *job, void *memory)
     cc_arena_free(job->context->arena, job->spans.memory);
 }
 
-static void pack(const depthwise_job *job, const char *w)
+/* A scale of the sums is one of the weights. */
+static void pack(const depthwise_job *job, const void *w)
 {
     const int64_t taps = cc_volume(job->conv->window.kernel);
     for (int64_t t = 0; t < taps; t++)
-        for (int64_t o = 0; o < job->outputs; o++)
+        for (int64_t o = 0; o < job->outputs; o++) {
+            const int64_t to = t * job->outputs + o, from = o * taps + t;
             if (job->conv->dtype == CC_F32)
-                ((float *)job->weights)[t * job->outputs + o] = ((const float *)(const void *)w)[o * taps + t];
+                ((float *)job->weights)[to] =
+                    ((const float *)w)[from] * (job->scale != NULL ? ((const float *)job->scale)[o] : 1);
             else
-                ((double *)job->weights)[t * job->outputs + o] = ((const double *)(const void *)w)[o * taps + t];
+                ((double *)job->weights)[to] =
+                    ((const double *)w)[from] * (job->scale != NULL ? ((const double *)job->scale)[o] : 1);
+        }
 }
 
 /* The passes that make an image. */
@@ -283,16 +287,26 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
 {
     depthwise_job job = {.context = context, .conv = conv, .outputs = conv->oc, .multiplier = conv->oc / conv->ic,
                          .source_channels = conv->ic, .target_channels = conv->oc, .source = x, .bias = b,
-                         .epilogue = epilogue, .target = y};
+                         .target = y};
+    if (epilogue != NULL) {
+        job.scale = epilogue->scale;
+        job.residual = epilogue->residual;
+        job.relu = epilogue->relu;
+    }
     return run_images(&job, CC_FORWARD, w);
 }
 
 static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
-                               void *dx)
+                               const void *residual, void *dx)
 {
     depthwise_job job = {.context = context, .conv = conv, .outputs = conv->oc, .multiplier = 1,
                          .source_channels = conv->oc, .target_channels = conv->ic, .source = dy, .target = dx};
-    return run_images(&job, CC_BACKWARD_DATA, w);
+    if (conv->oc == conv->ic)
+        job.residual = residual;
+    CC_TRY(run_images(&job, CC_BACKWARD_DATA, w));
+    if (conv->oc != conv->ic && residual != NULL)
+        cc_conv_add_residual(context, conv, residual, dx);
+    return CC_OK;
 }
 
 static cc_status backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
@@ -328,6 +342,7 @@ static cc_status backward_weight(const cc_context *context, const cc_conv *conv,
 
 const cc_conv_algo cc_conv_depthwise = {
     .name = "depthwise",
+    .fuses = true,
     .supports = supports,
     .pays = pays,
     .forward = forward,
