@@ -69,7 +69,8 @@ def test_train_without_arguments(trained):
         import matplotlib  # noqa: F401
     except ImportError:
         return
-    assert (run / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("curves", "filters", "confusion", "mistakes"):
+        assert (run / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_evaluate_says_the_same(trained, capfd, monkeypatch):

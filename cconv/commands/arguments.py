@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-DATA = ("digits", "mnist", "fashion_mnist")
+from cconv.commands import datasets
 
 
 def whole_number(low, high=2**62):
@@ -50,10 +50,22 @@ def add_verb(verbs, name, run, summary, text, examples):
 
 
 def add_data(verb, default, note):
-    verb.add_argument("--data", choices=DATA, default=default, help=f"data set ({note})")
+    verb.add_argument(
+        "--data",
+        type=_data_set,
+        default=default,
+        metavar="NAME",
+        help=f"{', '.join(datasets.TABLE)}, or a folder with train/CLASS and test/CLASS ({note})",
+    )
     verb.add_argument(
         "--data-root", metavar="DIR", type=Path, help="folder with the data files (else $CCONV_DATA, cache, download)"
     )
+
+
+def _data_set(text):
+    if text not in datasets.TABLE and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(datasets.TABLE)} or a folder, got {text!r}")
+    return text
 
 
 def add_threads(verb):
@@ -67,12 +79,3 @@ def set_threads(arguments):
         import cconv
 
         cconv.set_num_threads(arguments.threads)
-
-
-def load_data(name, root, side):
-    """(train, test) of the data set `name`, digits at `side` pixels."""
-    from cconv import data
-
-    if name == "digits":
-        return data.digits(side)
-    return getattr(data, name)(root)

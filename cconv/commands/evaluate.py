@@ -1,7 +1,7 @@
 """`cconv evaluate`"""
 
-from cconv.commands import runs
-from cconv.commands.arguments import add_data, add_threads, add_verb, load_data, set_threads, whole_number
+from cconv.commands import datasets, runs
+from cconv.commands.arguments import add_data, add_threads, add_verb, set_threads, whole_number
 
 
 def add(verbs):
@@ -31,8 +31,7 @@ def run(arguments):
     data = arguments.data or model.notes.get("data")
     if data is None:
         raise ValueError(f"{path} does not say what it was trained on; name it with --data")
-    side = model.input_shape[-1] if model.input_shape else 28
-    _, (x, y) = load_data(data, arguments.data_root, side)
+    _, (x, y) = datasets.load(data, arguments.data_root, model.input_shape or (1, 28, 28))
     results = model.evaluate(x, y, arguments.batch_size)
     print(f"{path} on {len(x):,} test images of {data}")
     print(f"test loss {results['loss']:.4f}")

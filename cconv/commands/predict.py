@@ -9,7 +9,7 @@ from cconv.commands.arguments import add_threads, add_verb, set_threads, whole_n
 def add(verbs):
     verb = add_verb(
         verbs, "predict", run, "what a checkpoint sees in an image",
-        "Bring an image to the network's size and grey, and print the likeliest classes with their probabilities.\n"
+        "Bring an image to the network's size and colours, and print the likeliest classes with their probabilities.\n"
         "PNG, JPEG and so on need Pillow (pip install cconv[data]); .npy, .npz and PGM need nothing.",
         [
             "cconv predict seven.png                              with the newest run below runs/",
@@ -32,7 +32,7 @@ def add(verbs):
 
 
 def run(arguments):
-    from cconv.data.image import prepare, read_image
+    from cconv.data.image import cover, prepare, read_colours, read_image
     from cconv.model import Model
 
     *checkpoints, image_path = arguments.paths
@@ -45,12 +45,15 @@ def run(arguments):
     image = read_image(image_path)
     model = Model.load(path)
     channels, height, width = model.input_shape or (1, 28, 28)
-    if channels != 1:
-        raise ValueError(f"{path}: the network takes {channels} channels; predict knows grey images only")
-    invert = None if arguments.invert == "auto" else arguments.invert == "yes"
-    frame = None if arguments.whole else model.notes.get("frame", 5 / 7)
-    x = prepare(image, (height, width), invert, frame)
-    logits = model.predict(x[None, None])[0].astype(np.float64)
+    if channels == 3:
+        x = cover(read_colours(image_path), (height, width))
+    elif channels == 1:
+        invert = None if arguments.invert == "auto" else arguments.invert == "yes"
+        frame = None if arguments.whole else model.notes.get("frame", 5 / 7)
+        x = prepare(image, (height, width), invert, frame)[None]
+    else:
+        raise ValueError(f"{path}: the network takes {channels} channels; images have 1 or 3")
+    logits = model.predict(x[None])[0].astype(np.float64)
     chances = np.exp(logits - logits.max())
     chances /= chances.sum()
     names = model.notes.get("classes") or [str(k) for k in range(len(chances))]

@@ -1,8 +1,10 @@
 """Run folders: where `train` writes and where the other verbs find the newest checkpoint."""
 
+import json
 from pathlib import Path
 
 CHECKPOINT = "model.safetensors"
+METRICS = "metrics.jsonl"
 RUNS = Path("runs")
 
 
@@ -38,3 +40,9 @@ def checkpoint_path(path):
     """`path`, or the checkpoint inside it when it is a run folder."""
     path = Path(path)
     return path / CHECKPOINT if path.is_dir() else path
+
+
+def records(folder):
+    """The metrics of a run as lists by name, in the order of the epochs."""
+    lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+    return {name: [line[name] for line in lines] for name in lines[-1]}

@@ -1,58 +1,56 @@
 """`cconv train`"""
 
+import argparse
 import inspect
-import math
+import json
 import sys
 from pathlib import Path
 
-from cconv.commands import runs
-from cconv.commands.arguments import add_data, add_threads, add_verb, load_data, number, set_threads, whole_number
+from cconv.commands import datasets, pictures, runs
+from cconv.commands.arguments import add_data, add_threads, add_verb, number, set_threads, whole_number
 
-# Share of the image that the ink of a digit fills; predict brings other images to it.
-_FRAMES = {"digits": 6 / 7, "mnist": 5 / 7, "fashion_mnist": None}
-# What trains LeNet-5 well: epochs, batch size, pixels of random shift, peak learning rate of each optimiser.
-_RECIPES = {
-    "digits": {"epochs": 30, "batch_size": 32, "shift": 2, "sgd": 0.05, "adam": 0.003},
-    "mnist": {"epochs": 3, "batch_size": 64, "shift": 0, "sgd": 0.05, "adam": 0.002},
-    "fashion_mnist": {"epochs": 10, "batch_size": 64, "shift": 0, "sgd": 0.05, "adam": 0.002},
-}
-_FASHION = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
-_CLASSES = 10
+_ARGUMENTS = "arguments.json"
 
 
 def add(verbs):
     verb = add_verb(
         verbs, "train", run, "train a network; without arguments LeNet-5 on handwritten digits, offline",
         "Train a network and write a run folder: model.safetensors (the checkpoint), metrics.jsonl (a line an epoch)\n"
-        "and, with matplotlib installed, accuracy.png. The digits are part of the package; MNIST and Fashion-MNIST are\n"
-        "read from --data-root, $CCONV_DATA or the cache, or downloaded (pip install cconv[data]).",
+        "and, with matplotlib installed, pictures. The digits are part of the package; MNIST, Fashion-MNIST and CIFAR\n"
+        "are read from --data-root, $CCONV_DATA or the cache, or downloaded (pip install cconv[data]). Ctrl-C keeps\n"
+        "what was learnt; --resume goes on with it, and ends with the weights of the unbroken run.",
         [
             "cconv train                                    LeNet-5 on 1,797 digits, some seconds",
             "cconv train --data mnist                       60,000 digits, 3 epochs",
+            "cconv train resnet20 --data cifar10            60,000 photographs, 10 classes",
+            "cconv train vgg11 --data photos/               photos/train/CLASS/*.jpg and photos/test/CLASS/*.jpg",
             "cconv train lenet5 --variant 1998 --epochs 10  the network as published",
             "cconv train --lr 0.1 --batch-size 64 --seed 7 --out runs/mine",
+            "cconv train --resume runs/mine",
         ],
     )  # fmt: skip
     verb.add_argument("network", nargs="?", default="lenet5", metavar="NETWORK", help="name of a network (lenet5)")
     add_data(verb, "digits", "digits")
     verb.add_argument("--variant", help="form of the network, such as modern, 1998 or d2l for lenet5")
+    verb.add_argument("--batch-norm", action="store_true", help="the form of lenet5 or vgg with batch norm")
+    verb.add_argument("--size", metavar="N", type=whole_number(8, 4096), help="side of the images (the network's own)")
     verb.add_argument(
         "--epochs",
         metavar="N",
         type=whole_number(1, 10**6),
-        help="passes over the data (30; mnist 3; fashion_mnist 10)",
+        help="passes over the data (digits and cifar 30, mnist 3, fashion_mnist 10)",
     )
     verb.add_argument(
-        "--batch-size", metavar="N", type=whole_number(1, 10**6), help="images a step (32; 64 for the larger sets)"
+        "--batch-size", metavar="N", type=whole_number(1, 10**6), help="images a step (32; mnist 64; cifar 128)"
     )
     verb.add_argument(
         "--lr",
         metavar="X",
         type=number(0),
-        help="learning rate at its peak (sgd 0.05; adam 0.002 or 0.003; an eighth for 1998)",
+        help="learning rate at its peak (sgd 0.05, cifar 0.2; adam 0.002 or 0.003; an eighth for 1998)",
     )
     verb.add_argument("--momentum", metavar="X", type=number(0), help="of sgd (0.9)")
-    verb.add_argument("--weight-decay", metavar="X", type=number(0), default=0.0, help="L2 penalty (0)")
+    verb.add_argument("--weight-decay", metavar="X", type=number(0), help="L2 penalty (0; cifar 5e-4)")
     verb.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd", help="sgd unless given")
     verb.add_argument(
         "--schedule",
@@ -64,44 +62,53 @@ def add(verbs):
         "--shift",
         metavar="N",
         type=whole_number(0, 1000),
-        help="move training images by up to N pixels at random (digits 2, else 0)",
+        help="move training images by up to N pixels at random (digits 2, cifar 4, else 0)",
+    )
+    verb.add_argument(
+        "--flip",
+        action=argparse.BooleanOptionalAction,
+        help="mirror training images at random (cifar and folders, not digits)",
+    )
+    verb.add_argument(
+        "--label-smoothing",
+        metavar="X",
+        type=number(0),
+        default=0.0,
+        help="share of the target given to all classes (0)",
     )
     verb.add_argument(
         "--out", metavar="DIR", type=Path, help="run folder (runs/NETWORK-DATA-NNN); what it holds is replaced"
     )
     verb.add_argument(
+        "--resume",
+        metavar="DIR",
+        type=Path,
+        help="run folder to go on with; its own arguments count, but for --threads",
+    )
+    verb.add_argument(
         "--seed", metavar="N", type=whole_number(0), default=0, help="of weights and order: same seed, same bits (0)"
+    )
+    verb.add_argument(
+        "--save-every", metavar="S", type=number(0), default=60.0, help="seconds between saves within an epoch (60)"
     )
     add_threads(verb)
     verb.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    verb.set_defaults(usage_error=verb.error)
 
 
 def run(arguments):
-    from cconv.callbacks import JSONLogger, LearningRateScheduler, ModelCheckpoint
-    from cconv.data import RandomShift
-    from cconv.model import Model
-
     set_threads(arguments)
-    net = _network(arguments)
-    optimizer = _optimizer(arguments)
-    train, test = load_data(arguments.data, arguments.data_root, _side(net))
-    recipe = _RECIPES[arguments.data]
-    epochs = arguments.epochs or recipe["epochs"]
-    batch_size = arguments.batch_size or recipe["batch_size"]
-    shift = recipe["shift"] if arguments.shift is None else arguments.shift
-    model = Model(net, optimizer=optimizer)
-    model.notes = {"network": arguments.network, "data": arguments.data, "frame": _FRAMES[arguments.data]}
-    if arguments.data == "fashion_mnist":
-        model.notes["classes"] = list(_FASHION)
-    folder = arguments.out or runs.new_folder(arguments.network, arguments.data)
+    if arguments.resume:
+        arguments = _resumed(arguments)
+    data_set = datasets.described(arguments.data, arguments.size)
+    model, shape = _model(arguments, data_set)
+    train, test = datasets.load(arguments.data, arguments.data_root, shape)
+    epochs = arguments.epochs or data_set.epochs
+    batch_size = arguments.batch_size or data_set.batch_size
+    folder = arguments.resume or arguments.out or runs.new_folder(arguments.network, Path(arguments.data).name)
     folder.mkdir(parents=True, exist_ok=True)
+    _remember(arguments, folder)
     checkpoint = folder / runs.CHECKPOINT
-    callbacks = [
-        ModelCheckpoint(str(checkpoint).replace("{", "{{").replace("}", "}}")),
-        JSONLogger(folder / "metrics.jsonl"),
-    ]
-    if arguments.schedule == "cosine":
-        callbacks.append(LearningRateScheduler(_cosine(optimizer.lr, epochs), by_batch=True))
     if not arguments.quiet:
         images = f"{len(train[0]):,} training and {len(test[0]):,} test images"
         print(
@@ -109,84 +116,144 @@ def run(arguments):
             file=sys.stderr,
         )
     try:
-        history = model.fit(
-            *train, batch_size, epochs, validation_data=test, callbacks=callbacks, rng=arguments.seed,
-            verbose=0 if arguments.quiet else 1, augment=RandomShift(shift) if shift else None,
+        model.fit(
+            *train, batch_size, epochs, validation_data=test, callbacks=_callbacks(arguments, data_set, folder, epochs),
+            rng=arguments.seed, verbose=0 if arguments.quiet else 1, augment=_augment(arguments, data_set),
+            resume=arguments.resume is not None,
         )  # fmt: skip
     except KeyboardInterrupt:
-        kept = f"the checkpoint of epoch {model.epoch} is {checkpoint}" if model.epoch else "no epoch was complete"
-        print(f"\ncconv: interrupted; {kept}", file=sys.stderr)
+        model.save(checkpoint)
+        print(f"\ncconv: interrupted; to go on: cconv train --resume {folder}", file=sys.stderr)
         return 130
-    picture = _draw(history.history, folder / "accuracy.png")
-    print(f"test accuracy {100 * history.history['val_accuracy'][-1]:.2f} %")
+    records = runs.records(folder)
+    print(f"test accuracy {100 * records['val_accuracy'][-1]:.2f} %")
+    drawn = pictures.draw(model, records, test, data_set.names, folder)
     if not arguments.quiet:
-        print(f"wrote {folder}/: {runs.CHECKPOINT}, metrics.jsonl{', accuracy.png' if picture else ''}")
+        print(f"wrote {folder}/: {', '.join([runs.CHECKPOINT, runs.METRICS, *drawn])}")
         print("next:")
         print(f"  cconv evaluate {checkpoint}")
         print(f"  cconv predict {checkpoint} IMAGE")
     return 0
 
 
-def _network(arguments):
+def _model(arguments, data_set):
+    """The Model to train, new or as the run folder holds it, and the shape of its images."""
+    from cconv import models, nn
+    from cconv.model import Model
+
+    if arguments.resume:
+        model = Model.load(arguments.resume / runs.CHECKPOINT)
+        if arguments.label_smoothing:
+            model.loss = nn.CrossEntropyLoss(label_smoothing=arguments.label_smoothing)
+        return model, model.input_shape
+    net = _network(arguments, data_set)
+    loss = (
+        nn.CrossEntropyLoss(label_smoothing=arguments.label_smoothing) if arguments.label_smoothing else "cross_entropy"
+    )
+    model = Model(net, loss, _optimizer(arguments, data_set))
+    model.notes = {"network": arguments.network, "data": arguments.data, "frame": data_set.frame}
+    if data_set.names:
+        model.notes["classes"] = list(data_set.names)
+    channels, *size = models.input_shape(net)
+    return model, (channels, *((arguments.size,) * 2 if arguments.size else size))
+
+
+def _network(arguments, data_set):
     from cconv import models
 
-    options = {"num_classes": _CLASSES, "in_channels": 1, "rng": arguments.seed}
+    if arguments.network not in models.names():
+        raise ValueError(f"there is no network {arguments.network!r}; there are {', '.join(models.names())}")
+    known = inspect.signature(getattr(models, arguments.network)).parameters
+    options = {"num_classes": data_set.classes, "in_channels": data_set.channels, "rng": arguments.seed}
+    if "input_size" in known:
+        options["input_size"] = arguments.size or (
+            data_set.side if arguments.variant is None else known["input_size"].default
+        )
+        if arguments.variant is not None and arguments.size is None and known["input_size"].default != data_set.side:
+            options.pop("input_size")
+    if arguments.batch_norm:
+        options["batch_norm"] = True
     if arguments.variant is not None:
         options["variant"] = arguments.variant
     try:
+        if arguments.variant is None and data_set.side <= 32 and "variant" in known and "input_size" not in known:
+            return _small(models, arguments.network, options)
         return models.create(arguments.network, **options)
     except TypeError as error:
         raise ValueError(f"{arguments.network}: {error}") from error
 
 
-def _side(net):
-    """Height of the images that the network was made for."""
-    return (net.config or {}).get("arguments", {}).get("input_size", 28)
+def _small(models, network, options):
+    """The form for 32x32 images where the network has one."""
+    try:
+        return models.create(network, variant="cifar10", **options)
+    except ValueError:
+        return models.create(network, **options)
 
 
-def _optimizer(arguments):
+def _optimizer(arguments, data_set):
     from cconv import optim
 
-    lr = arguments.lr if arguments.lr is not None else _RECIPES[arguments.data][arguments.optimizer]
+    lr = arguments.lr if arguments.lr is not None else data_set.lr[arguments.optimizer == "adam"]
     if arguments.lr is None and arguments.variant == "1998":
         # Its outputs are squared distances, an order of magnitude steeper than logits.
         lr /= 8
-    options = {"weight_decay": arguments.weight_decay} if arguments.weight_decay else {}
+    decay = data_set.weight_decay if arguments.weight_decay is None else arguments.weight_decay
     if arguments.optimizer == "adam":
         if arguments.momentum is not None:
             raise ValueError("--momentum belongs to --optimizer sgd")
-        if options and "weight_decay" not in inspect.signature(optim.Adam).parameters:
-            raise ValueError("--weight-decay belongs to --optimizer sgd")
-        return optim.Adam(lr, **options)
-    return optim.SGD(lr, momentum=0.9 if arguments.momentum is None else arguments.momentum, **options)
+        return optim.Adam(lr, weight_decay=decay)
+    return optim.SGD(lr, momentum=0.9 if arguments.momentum is None else arguments.momentum, weight_decay=decay)
 
 
-def _cosine(peak, epochs):
-    """A straight rise to `peak` in the first tenth, half a cosine down to 0 (Loshchilov and Hutter 2017)."""
+def _augment(arguments, data_set):
+    from cconv.data import Compose, RandomHorizontalFlip, RandomShift
 
-    def rate(epoch, lr):
-        done = min(epoch / epochs, 1)
-        return peak * min(10 * done + 0.01, 1) * 0.5 * (1 + math.cos(math.pi * done))
+    shift = data_set.shift if arguments.shift is None else arguments.shift
+    flip = data_set.flip if arguments.flip is None else arguments.flip
+    changes = [*([RandomShift(shift)] if shift else []), *([RandomHorizontalFlip()] if flip else [])]
+    return Compose(changes) if changes else None
 
-    return rate
+
+def _callbacks(arguments, data_set, folder, epochs):
+    from cconv.callbacks import JSONLogger, LearningRateScheduler, ModelCheckpoint
+    from cconv.optim.schedules import CosineAnnealingLR, LinearWarmup
+
+    path = str(folder / runs.CHECKPOINT).replace("{", "{{").replace("}", "}}")
+    callbacks = [
+        ModelCheckpoint(path, every_seconds=arguments.save_every),
+        JSONLogger(folder / runs.METRICS, append=arguments.resume is not None),
+    ]
+    if arguments.schedule == "cosine":
+        peak = _optimizer(arguments, data_set).lr
+        schedule = LinearWarmup(CosineAnnealingLR(peak, epochs), epochs / 10, 0.01)
+        callbacks.append(LearningRateScheduler(schedule, by_batch=True))
+    return callbacks
 
 
-def _draw(history, path):
-    """Accuracy curves as a picture; False when matplotlib is not installed."""
+def _remember(arguments, folder):
+    """Write down what --resume needs to go on as the run began."""
+    kept = {key: value for key, value in vars(arguments).items() if key in _kept()}
+    content = {key: str(value) if isinstance(value, Path) else value for key, value in kept.items()}
+    (folder / _ARGUMENTS).write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _kept():
+    return {
+        "network", "data", "data_root", "variant", "batch_norm", "size", "epochs", "batch_size", "lr", "momentum",
+        "weight_decay", "optimizer", "schedule", "shift", "flip", "label_smoothing", "seed",
+    }  # fmt: skip
+
+
+def _resumed(arguments):
+    """The arguments of the run that `--resume` names."""
+    path = arguments.resume / _ARGUMENTS
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    epochs = range(1, len(history["accuracy"]) + 1)
-    axes.plot(epochs, history["accuracy"], marker=".", label="training")
-    axes.plot(epochs, history["val_accuracy"], marker=".", label="test")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("accuracy")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=120)
-    return True
+        kept = json.loads(path.read_text())
+        if not isinstance(kept, dict) or set(kept) != _kept():
+            raise ValueError("not the arguments of a run")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    if kept["data_root"] is not None:
+        kept["data_root"] = Path(kept["data_root"])
+    return argparse.Namespace(**vars(arguments) | kept)

@@ -43,6 +43,48 @@ def read_image(path):
     return _read_with_pillow(path)
 
 
+def read_colours(path):
+    """Read an image as red, green and blue; grey ones have the same three times.
+
+    Parameters
+    ----------
+    path : path-like
+        What Pillow reads; `.npy` and `.npz` with (3, H, W) or (H, W, 3), and every file of `read_image` as grey.
+
+    Returns
+    -------
+    ndarray (3, H, W), float32 of 0 to 1
+
+    Raises
+    ------
+    ValueError, ImportError, OSError
+        As `read_image`.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        head = file.read(6)
+    if path.suffix.lower() in (".npy", ".npz"):
+        array = _load_array(path)
+        while array.ndim > 3 and len(array) == 1:
+            array = array[0]
+        if array.ndim == 3 and 3 in (array.shape[0], array.shape[-1]):
+            array = array if array.shape[0] == 3 else np.moveaxis(array, -1, 0)
+            return _checked(array, path)
+        return np.stack([_grey(array, path)] * 3)
+    if head[:2] in (b"P2", b"P5"):
+        return np.stack([_read_pgm(path)] * 3)
+    return _read_with_pillow(path, "RGB")
+
+
+def cover(image, size):
+    """Scale (C, H, W) until it covers `size`, and cut out the middle."""
+    factor = max(n / m for n, m in zip(size, image.shape[1:], strict=True))
+    scaled = [max(n, round(m * factor)) for n, m in zip(size, image.shape[1:], strict=True)]
+    image = image if scaled == list(image.shape[1:]) else np.stack([resize(channel, scaled) for channel in image])
+    top, left = ((n - m) // 2 for n, m in zip(scaled, size, strict=True))
+    return image[:, top : top + size[0], left : left + size[1]]
+
+
 def prepare(image, size, invert=None, frame=5 / 7):
     """Bring a grey image to `size`, light ink on black.
 
@@ -117,10 +159,15 @@ def _grey(array, path):
         array = np.moveaxis(array, axis, 0)
         colours = array[:3] if len(array) >= 3 else array[:1]
         array = colours.astype(np.float64).mean(axis=0) if array.dtype.kind == "f" else _unit(colours).mean(axis=0)
-    if array.ndim != 2 or array.size == 0:
+    if array.ndim != 2:
         raise ValueError(f"{path}: expected an image (H, W), got an array of shape {array.shape}")
-    if array.size > _LARGEST:
-        raise ValueError(f"{path}: {array.shape[0]} x {array.shape[1]} pixels are more than {_LARGEST}")
+    return _checked(array, path)
+
+
+def _checked(array, path):
+    """Pixels (..., H, W) of any type as float32 of 0 to 1; floats above 1 count to 255."""
+    if array.size == 0 or array.size > _LARGEST:
+        raise ValueError(f"{path}: expected 1 to {_LARGEST} pixels, got an array of shape {array.shape}")
     if array.dtype.kind != "f":
         array = _unit(array)
     if not np.isfinite(array).all():
@@ -213,7 +260,7 @@ def _read_pgm(path):
     return np.clip(pixels.reshape(height, width) / top, 0, 1).astype(np.float32)
 
 
-def _read_with_pillow(path):
+def _read_with_pillow(path, mode="L"):
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
@@ -228,8 +275,10 @@ def _read_with_pillow(path):
                 paper = Image.new("RGBA", image.size, (255, 255, 255, 255))
                 image = Image.alpha_composite(paper, image)
             if image.mode.startswith("I"):
-                return _grey(np.asarray(image), path)
-            return np.asarray(image.convert("L"), np.float32) / np.float32(255)
+                grey = _grey(np.asarray(image), path)
+                return grey if mode == "L" else np.stack([grey] * 3)
+            pixels = np.asarray(image.convert(mode), np.float32) / np.float32(255)
+            return pixels if mode == "L" else np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
     except UnidentifiedImageError:
         raise ValueError(f"{path}: not an image that can be read") from None
     except (Image.DecompressionBombError, SyntaxError, EOFError) as error:
