@@ -180,7 +180,7 @@ def like(x, name, shape, channels_last, dtype):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {x.shape}")
     if channels_last and x.ndim > 2:
         return to_channels_last(x)
-    return np.ascontiguousarray(x)
+    return np.ascontiguousarray(x).reshape(shape)  # which NumPy makes (1,) of ()
 
 
 def parameter(x, name, shape, dtype):

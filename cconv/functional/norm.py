@@ -53,7 +53,7 @@ def batch_norm_forward(x, weight=None, bias=None, eps=1e-5):
     Raises
     ------
     ValueError
-        For other shapes, or if a channel has fewer than two values.
+        For other shapes, or if a channel has a single value. An empty batch gives an empty y.
     TypeError
         For other dtypes.
 
@@ -66,13 +66,21 @@ def batch_norm_forward(x, weight=None, bias=None, eps=1e-5):
     weight = _arguments.parameter(weight, "weight", (channels,), x.dtype)
     bias = _arguments.parameter(bias, "bias", (channels,), x.dtype)
     check_count(x.shape, "batch_norm_forward")
-    y, mean, _, rstd = _norm.forward(x, channels_last, weight, bias, eps_of(eps))
+    y, mean, _, rstd = _forward(x, channels_last, weight, bias, eps_of(eps))
     return y, mean.astype(x.dtype), rstd.astype(x.dtype)
 
 
+def _forward(x, channels_last, weight, bias, eps, relu=False, residual=None):
+    """(y, mean, var, rstd); the statistics of no values are NaN."""
+    if x.size:
+        return _norm.forward(x, channels_last, weight, bias, eps, relu, residual)
+    nothing = np.full(x.shape[1], np.nan)
+    return np.empty_like(x), nothing, nothing, nothing
+
+
 def check_count(shape, what):
-    """ValueError unless a channel of an array of `shape` has two values or more."""
-    if shape[0] * math.prod(shape[2:]) < 2:
+    """ValueError if a channel of an array of `shape` has a single value: that says nothing about a variance."""
+    if shape[0] * math.prod(shape[2:]) == 1:
         raise ValueError(f"{what}: expected more than one value per channel, got input shape {tuple(shape)}")
 
 
@@ -106,7 +114,9 @@ def batch_norm_backward(dy, x, mean, rstd, weight=None):
     mean, rstd = _statistic(mean, "mean", channels), _statistic(rstd, "rstd", channels)
     check_count(x.shape, "batch_norm_backward")
     dweight, dbias = np.zeros(channels, x.dtype), np.zeros(channels, x.dtype)
-    dx, _ = _norm.backward(dy, x, channels_last, mean, rstd, weight, None, dweight, dbias)
+    dx = np.empty_like(x)
+    if x.size:
+        dx, _ = _norm.backward(dy, x, channels_last, mean, rstd, weight, None, dweight, dbias)
     return dx, dweight, dbias
 
 
@@ -202,7 +212,7 @@ def normalize(x, weight, bias, eps, relu=False, residual=None):
     bias = _arguments.parameter(bias, "bias", channels, x.dtype)
     if residual is not None:
         residual = _arguments.like(residual, "residual", x.shape, channels_last, x.dtype)
-    return x, *_norm.forward(x, channels_last, weight, bias, eps, relu, residual)
+    return x, *_forward(x, channels_last, weight, bias, eps, relu, residual)
 
 
 def normalize_fixed(x, mean, var, weight, bias, eps, relu=False, residual=None):
@@ -225,4 +235,6 @@ def normalize_backward(dy, x, mean, rstd, weight, bias, dweight, dbias, relu=Fal
     """
     channels_last = not x.flags.c_contiguous
     dy = _arguments.like(dy, "dy", x.shape, channels_last, x.dtype)
+    if not x.size:
+        return dy, None if y is None else dy
     return _norm.backward(dy, x, channels_last, mean, rstd, weight, bias, dweight, dbias, relu, fixed, y, y is not None)

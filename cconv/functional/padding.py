@@ -60,8 +60,18 @@ def _along(axis, positions):
     return (slice(None),) * axis + (positions,)
 
 
+def _positive(pairs):
+    return tuple((max(before, 0), max(after, 0)) for before, after in pairs)
+
+
+def _negative(pairs):
+    return tuple((min(before, 0), min(after, 0)) for before, after in pairs)
+
+
 def padded(x, pairs, mode="constant", value=0.0):
-    """x with one (before, after) pair an axis; negative ones crop."""
+    """x with one (before, after) pair an axis; negative ones crop, in circular mode before the other end is read."""
+    if mode == "circular" and min(map(min, pairs), default=0) < 0:
+        x, pairs = padded(x, _negative(pairs)), _positive(pairs)
     _check_reach(x.shape, pairs, mode)
     shape = tuple(n + max(before, 0) + max(after, 0) for n, (before, after) in zip(x.shape, pairs, strict=True))
     y = _runtime.empty(shape, x.dtype, is_channels_last(x))
@@ -87,6 +97,8 @@ def _copied(part, channels_last):
 
 def padded_backward(dy, pairs, mode="constant"):
     """dx of `padded` for dy of its shape."""
+    if mode == "circular" and min(map(min, pairs), default=0) < 0:
+        return padded_backward(padded_backward(dy, _positive(pairs), mode), _negative(pairs))
     channels_last = is_channels_last(dy)
     shape = tuple(n - min(before, 0) - min(after, 0) for n, (before, after) in zip(dy.shape, pairs, strict=True))
     inner = tuple(n - max(before, 0) - max(after, 0) for n, (before, after) in zip(shape, pairs, strict=True))

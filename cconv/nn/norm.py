@@ -67,7 +67,7 @@ class _BatchNorm(Layer):
         else:
             norm.check_count(np.shape(x), repr(self))
             x, y, mean, var, rstd = norm.normalize(x, weight, bias, self.eps, relu, residual)
-            if train and self.track_running_stats:
+            if train and self.track_running_stats and x.size:
                 self._track(mean, var, x.size // self.num_features)
         mask = y if residual is not None else None
 

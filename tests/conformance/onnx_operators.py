@@ -115,6 +115,7 @@ def AveragePool(options, x):
     )  # fmt: skip
 
 
+@operator
 def LpPool(options, x):
     rank = x.ndim - 2
     stride, dilation = _slide(options, rank)
@@ -150,6 +151,44 @@ def BatchNormalization(options, x, weight, bias, mean, var):
     y, batch_mean, rstd = F.batch_norm_forward(x, weight, bias, eps)
     batch_var = (1 / rstd.astype(np.float64) ** 2 - eps).astype(x.dtype)
     return y, (1 - share) * mean + share * batch_mean, (1 - share) * var + share * batch_var
+
+
+@operator
+def InstanceNormalization(options, x, weight, bias):
+    return F.instance_norm(x, weight, bias, options.get("epsilon", 1e-5))
+
+
+@operator
+def GroupNormalization(options, x, weight, bias):
+    return F.group_norm(x, options["num_groups"], weight, bias, options.get("epsilon", 1e-5))
+
+
+@operator
+def LayerNormalization(options, x, weight, bias=None):
+    axis, eps = options.get("axis", -1) % x.ndim, options.get("epsilon", 1e-5)
+    y = F.layer_norm(x, x.shape[axis:], weight, bias, eps)
+    # The statistics of a row are those of a channel of the transpose.
+    leading = x.shape[:axis]
+    _, mean, rstd = F.batch_norm_forward(x.reshape(math.prod(leading), -1).T, eps=eps)
+    shape = leading + (1,) * (x.ndim - axis)
+    return y, mean.reshape(shape), rstd.reshape(shape)
+
+
+@operator
+def MeanVarianceNormalization(options, x):
+    return F.batch_norm_forward(x, eps=0)[0]
+
+
+@operator
+def Pad(options, x, pads=None, value=None, axes=None):
+    pads = [int(p) for p in (options["pads"] if pads is None else pads)]
+    axes = range(len(pads) // 2) if axes is None else [int(axis) % x.ndim for axis in axes]
+    pairs = {axis: (pads[i], pads[i + len(axes)]) for i, axis in enumerate(axes)}
+    flat = [p for axis in reversed(range(x.ndim)) for p in pairs.get(axis, (0, 0))]
+    mode = {"edge": "replicate", "wrap": "circular"}.get(options.get("mode"), options.get("mode", "constant"))
+    value = options.get("value", 0.0) if value is None else float(value)
+    wide = x if x.dtype.kind == "f" else x.astype(np.float64)
+    return F.pad(wide, tuple(flat), mode, value if mode == "constant" else None).astype(x.dtype)
 
 
 @operator
