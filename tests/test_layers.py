@@ -38,6 +38,10 @@ CASES = {
         (lambda: nn.PadShortcut(3, 3, 1), (2, 3, 4, 4)),
         (lambda: nn.PadShortcut(2, 4, 3), (2, 2, 4, 7)),
     ],
+    "Normalize": [
+        (lambda: nn.Normalize((0.5, 0.1, -0.2), (0.3, 1.5, 2.0)), (2, 3, 4, 5)),
+        (lambda: nn.Normalize(0.5, 0.3), (2, 3)),
+    ],
     "LocalResponseNorm": [
         (lambda: nn.LocalResponseNorm(3, 1.5, 2.0, 1.0), (2, 5, 3, 4)),
         (lambda: nn.LocalResponseNorm(4, 0.5), (2, 6)),
@@ -45,6 +49,11 @@ CASES = {
         (lambda: nn.LocalResponseNorm(1), (2, 2, 3, 3)),
     ],
     "Flatten": [(lambda: nn.Flatten(), (2, 3, 4, 5)), (lambda: nn.Flatten(2), (2, 3, 4, 5))],
+    "Unflatten": [
+        (lambda: nn.Unflatten(1, (2, -1)), (2, 6)),
+        (lambda: nn.Unflatten(-1, (3, 2)), (2, 4, 6)),
+        (lambda: nn.Unflatten(1, (3, 1, 2)), (3, 6, 5)),
+    ],
     "Reshape": [(lambda: nn.Reshape(4, -1), (2, 3, 4, 5)), (lambda: nn.Reshape(3, 2, 2), (2, 12))],
     "Subsampling": [(lambda: nn.Subsampling(3), (2, 3, 4, 6)), (lambda: nn.Subsampling(2, 3), (2, 2, 7, 6))],
     "ConvTable2d": [

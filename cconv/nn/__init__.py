@@ -91,6 +91,6 @@ from cconv.nn.pool import (
 )
 from cconv.nn.rbf import RBF
 from cconv.nn.sample_norm import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm
-from cconv.nn.shape import Flatten, Reshape
+from cconv.nn.shape import Flatten, Reshape, Unflatten
 from cconv.nn.shortcut import PadShortcut
 from cconv.nn.subsampling import Subsampling

@@ -38,6 +38,41 @@ class Flatten(Layer):
         return _reshape(x, self.output_shape(x.shape))
 
 
+class Unflatten(Layer):
+    """Split axis `dim` into axes of the sizes `unflattened_size`, as torch does.
+
+    Parameters
+    ----------
+    dim : int, a negative one counts from the end
+    unflattened_size : ints; one of them may be -1
+    """
+
+    def __init__(self, dim, unflattened_size):
+        self.dim = whole(dim, "dim")
+        self.unflattened_size = tuple(whole(n, "unflattened_size", -1) for n in unflattened_size)
+        if not self.unflattened_size or self.unflattened_size.count(-1) > 1:
+            raise ValueError(f"unflattened_size must hold sizes, one of them maybe -1, got {self.unflattened_size}")
+
+    def extra_repr(self):
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+    def output_shape(self, input_shape):
+        shape = tuple(input_shape)
+        if not -len(shape) <= self.dim < len(shape):
+            raise ValueError(f"Unflatten: dim {self.dim} is not an axis of the shape {shape}")
+        dim = self.dim % len(shape)
+        known = math.prod(n for n in self.unflattened_size if n != -1)
+        missing = shape[dim] // known if known else 0
+        sizes = tuple(missing if n == -1 else n for n in self.unflattened_size)
+        if math.prod(sizes) != shape[dim]:
+            raise ValueError(f"Unflatten: axis {dim} of the shape {shape} does not split into {self.unflattened_size}")
+        return shape[:dim] + sizes + shape[dim + 1 :]
+
+    def forward(self, x, train):
+        x = np.asarray(x)
+        return _reshape(x, self.output_shape(x.shape))
+
+
 class Reshape(Layer):
     """Give each sample another shape, the batch axis aside.
 
