@@ -16,14 +16,15 @@ typedef struct cc_norm_kernels {
     /* y = (x - center) * scale + offset + residual (NULL: 0), then max(y, 0) with relu. All of the array's type. */
     void (*apply[2])(const void *x, const void *residual, int64_t rows, int64_t width, const void *center,
                      const void *scale, const void *offset, bool relu, void *y);
-    /* sum_x += SUM x - center, sum_dy += SUM dy, dot += SUM dy * (x - center) */
+    /* sum_x += SUM x - center, sum_dy += SUM dy, dot += SUM dy * (x - center); dresidual (NULL: not wanted, and not there
+     * to be had with a gate computed again) = dy where it counts, else 0 */
     void (*dots[2])(const void *dy, const void *x, const void *mask, int64_t rows, int64_t width,
-                    const void *center, const void *gate_scale, const void *gate_offset, double *sum_x,
-                    double *sum_dy, double *dot);
-    /* dx = dy * scale + (x - center) * slope + offset; dresidual (NULL: not wanted) = dy where it counts, else 0 */
+                    const void *center, const void *gate_scale, const void *gate_offset, void *dresidual,
+                    double *sum_x, double *sum_dy, double *dot);
+    /* dx = dy * scale + (x - center) * slope + offset */
     void (*apply_backward[2])(const void *dy, const void *x, const void *mask, int64_t rows, int64_t width,
                               const void *center, const void *scale, const void *slope, const void *offset,
-                              const void *gate_scale, const void *gate_offset, void *dx, void *dresidual);
+                              const void *gate_scale, const void *gate_offset, void *dx);
 } cc_norm_kernels;
 
 #endif

@@ -58,6 +58,12 @@ static inline const char *at(const char *array, int64_t i, size_t size)
     return array == NULL ? NULL : array + (size_t)i * size;
 }
 
+/* Where dresidual begins for values from i on, or NULL. */
+static inline char *into(const norm_job *job, int64_t i)
+{
+    return job->dresidual == NULL ? NULL : job->dresidual + (size_t)i * size_of(job);
+}
+
 static inline double *chunk_sums(const norm_job *job, int64_t chunk, int which)
 {
     return job->sums + (chunk * 3 + which) * job->width;

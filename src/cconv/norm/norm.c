@@ -93,11 +93,12 @@ static void dots_of_chunks(void *argument, int64_t begin, int64_t end, int part)
         kernels->dots[job->norm->dtype](at(job->dy, s.start, size), at(job->x, s.start, size),
                                         at(job->mask, s.start, size), s.rows, job->width,
                                         coefficient(job, CENTER), gate(job, GATE_SCALE), gate(job, GATE_OFFSET),
-                                        sum_x, sum_dy, dot);
+                                        into(job, s.start), sum_x, sum_dy, dot);
         if (s.rest > 0)
             kernels->dots[job->norm->dtype](at(job->dy, tail, size), at(job->x, tail, size),
                                             at(job->mask, tail, size), 1, s.rest, coefficient(job, CENTER),
-                                            gate(job, GATE_SCALE), gate(job, GATE_OFFSET), sum_x, sum_dy, dot);
+                                            gate(job, GATE_SCALE), gate(job, GATE_OFFSET), into(job, tail), sum_x,
+                                            sum_dy, dot);
     }
 }
 
@@ -115,8 +116,7 @@ void cc_norm_apply_rows(const norm_job *job, int64_t start, int64_t rows, int64_
     else
         kernels->apply_backward[dtype](at(job->dy, start, size), x, at(job->mask, start, size), rows, width, k[CENTER],
                                        k[SCALE], k[SLOPE], k[OFFSET], job->gated ? k[GATE_SCALE] : NULL,
-                                       job->gated ? k[GATE_OFFSET] : NULL, out,
-                                       job->dresidual == NULL ? NULL : job->dresidual + (size_t)start * size);
+                                       job->gated ? k[GATE_OFFSET] : NULL, out);
 }
 
 static void apply_to_chunks(void *argument, int64_t begin, int64_t end, int part)
@@ -127,7 +127,8 @@ static void apply_to_chunks(void *argument, int64_t begin, int64_t end, int part
     for (int i = 0; i < COEFFICIENTS; i++)
         k[i] = coefficient(job, i);
     for (int64_t i = begin; i < end; i++) {
-        const span s = span_of(job, i);
+        /* Backward, what was summed last comes first: it is still in the cache. */
+        const span s = span_of(job, job->dy != NULL ? begin + end - 1 - i : i);
         for (int rest = 0; rest < 2; rest++)
             cc_norm_apply_rows(job, s.start + rest * s.rows * job->width, rest ? s.rest > 0 : s.rows,
                        rest ? s.rest : job->width, k);
@@ -241,6 +242,8 @@ cc_status cc_norm_backward(const cc_context *context, const cc_norm *norm, bool 
 {
     const cc_dtype dtype = norm->dtype;
     CC_TRY(validate(norm));
+    if (norm->relu && y == NULL && dresidual != NULL)
+        return CC_ERR_ARGUMENT;
     norm_job job = plan(context, norm);
     if (job.positions == 0 || norm->c == 0)
         return CC_OK;
@@ -255,6 +258,10 @@ cc_status cc_norm_backward(const cc_context *context, const cc_norm *norm, bool 
     for (int64_t c = 0; c < norm->c; c++)
         set_forward(&job, c, mean[c], rstd[c], weight, bias, GATE_SCALE, GATE_OFFSET);
     run(&job, dots_of_chunks, cc_norm_dots_of_planes);
+    if (dresidual != NULL) { /* what counts of dy is there now */
+        job.dy = dresidual;
+        job.mask = NULL;
+    }
     for (int64_t c = 0; c < norm->c; c++) {
         const double count = (double)job.positions;
         const double center = center_of(dtype, mean[c]);

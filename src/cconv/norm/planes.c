@@ -59,11 +59,11 @@ void cc_norm_dots_of_planes(void *argument, int64_t begin, int64_t end, int part
             const int64_t start = plane(norm, n, c), tail = start + rows * ROW;
             job->context->kernels->norm.dots[norm->dtype](at(job->dy, start, size), at(job->x, start, size),
                                                           at(job->mask, start, size), rows, ROW, center,
-                                                          gate_scale, gate_offset, sum_x, sum_dy, dot);
+                                                          gate_scale, gate_offset, into(job, start), sum_x, sum_dy, dot);
             if (rest > 0)
                 job->context->kernels->norm.dots[norm->dtype](at(job->dy, tail, size), at(job->x, tail, size),
                                                               at(job->mask, tail, size), 1, rest, center,
-                                                              gate_scale, gate_offset, sum_x, sum_dy, dot);
+                                                              gate_scale, gate_offset, into(job, tail), sum_x, sum_dy, dot);
         }
         chunk_sums(job, 0, 0)[c] = row_sum(sum_x);
         chunk_sums(job, 0, 1)[c] = row_sum(sum_dy);
