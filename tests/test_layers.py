@@ -210,6 +210,31 @@ def test_contract(make, shape):
     check_layer(make, shape)
 
 
+def test_inplace_is_accepted_and_ignored():
+    x = separated((2, 3, 4), np.random.default_rng(0))
+    kept = x.copy()
+    for name in (
+        "ReLU",
+        "ReLU6",
+        "LeakyReLU",
+        "ELU",
+        "SELU",
+        "CELU",
+        "SiLU",
+        "Mish",
+        "Hardtanh",
+        "Hardswish",
+        "Dropout",
+    ):
+        layer = getattr(nn, name)(inplace=True)
+        layer.forward(x, True)
+        np.testing.assert_array_equal(x, kept, name)
+        with pytest.raises(TypeError, match="inplace"):
+            getattr(nn, name)(inplace=1)
+    with pytest.raises(TypeError, match="inplace"):
+        nn.Dropout(0.5, 3)
+
+
 @pytest.mark.parametrize("name", UNPOOLS)
 def test_unpooling(name):
     make, shape = UNPOOLS[name]

@@ -46,8 +46,8 @@ def alexnet(num_classes=None, in_channels=None, variant="torchvision", rng=None)
             "features": nn.Sequential(*features(in_channels, rng)),
             "flatten": nn.Flatten(),
             "classifier": nn.Sequential(
-                nn.Linear(256 * side * side, 4096, rng=rng), nn.ReLU(), nn.Dropout(0.5, rng),
-                nn.Linear(4096, 4096, rng=rng), nn.ReLU(), nn.Dropout(0.5, rng),
+                nn.Linear(256 * side * side, 4096, rng=rng), nn.ReLU(), nn.Dropout(0.5, rng=rng),
+                nn.Linear(4096, 4096, rng=rng), nn.ReLU(), nn.Dropout(0.5, rng=rng),
                 nn.Linear(4096, num_classes, rng=rng),
             ),
         }
@@ -78,8 +78,8 @@ def _torchvision(num_classes, in_channels, rng):
             "avgpool": nn.AdaptiveAvgPool2d(6),
             "flatten": nn.Flatten(),
             "classifier": nn.Sequential(
-                nn.Dropout(0.5, rng), nn.Linear(256 * 6 * 6, 4096, rng=rng), nn.ReLU(),
-                nn.Dropout(0.5, rng), nn.Linear(4096, 4096, rng=rng), nn.ReLU(),
+                nn.Dropout(0.5, rng=rng), nn.Linear(256 * 6 * 6, 4096, rng=rng), nn.ReLU(),
+                nn.Dropout(0.5, rng=rng), nn.Linear(4096, 4096, rng=rng), nn.ReLU(),
                 nn.Linear(4096, num_classes, rng=rng),
             ),
         }

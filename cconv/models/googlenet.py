@@ -86,7 +86,7 @@ def googlenet(num_classes=None, in_channels=None, variant="torchvision", aux_log
             "inception5b": inception("5b"),
             "avgpool": nn.AdaptiveAvgPool2d(1),
             "flatten": nn.Flatten(),
-            **({"dropout": nn.Dropout(dropout, rng)} if dropout else {}),
+            **({"dropout": nn.Dropout(dropout, rng=rng)} if dropout else {}),
             "fc": nn.Linear(1024, num_classes),
         }
     )
@@ -125,7 +125,7 @@ def _auxiliary(in_channels, num_classes, batch_norm, rng):
             "flatten": nn.Flatten(),
             "fc1": nn.Linear(2048, 1024),
             "relu": nn.ReLU(),
-            "dropout": nn.Dropout(0.7, rng),
+            "dropout": nn.Dropout(0.7, rng=rng),
             "fc2": nn.Linear(1024, num_classes),
         }
     )

@@ -54,7 +54,7 @@ def _d2l(num_classes, in_channels, rng):
         "pool2": nn.MaxPool2d(3, 2),
         "block3": _block(256, (384, 384, 384), 3, padding=1, rng=rng),
         "pool3": nn.MaxPool2d(3, 2),
-        "dropout": nn.Dropout(0.5, rng),
+        "dropout": nn.Dropout(0.5, rng=rng),
         "block4": _block(384, (num_classes,) * 3, 3, padding=1, rng=rng),
     }
 
@@ -67,7 +67,7 @@ def _caffe(num_classes, in_channels, rng):
         "pool2": nn.MaxPool2d(3, 2, ceil_mode=True),
         "block3": _block(256, (384, 384, 384), 3, padding=1, rng=rng),
         "pool3": nn.MaxPool2d(3, 2, ceil_mode=True),
-        "dropout": nn.Dropout(0.5, rng),
+        "dropout": nn.Dropout(0.5, rng=rng),
         "block4": _block(384, (1024, 1024, num_classes), 3, padding=1, rng=rng),
     }
 
@@ -76,10 +76,10 @@ def _cifar10(num_classes, in_channels, rng):
     return {
         "block1": _block(in_channels, (192, 160, 96), 5, padding=2, rng=rng),
         "pool1": nn.MaxPool2d(3, 2, ceil_mode=True),
-        "dropout1": nn.Dropout(0.5, rng),
+        "dropout1": nn.Dropout(0.5, rng=rng),
         "block2": _block(96, (192, 192, 192), 5, padding=2, rng=rng),
         "pool2": nn.MaxPool2d(3, 2, ceil_mode=True),
-        "dropout2": nn.Dropout(0.5, rng),
+        "dropout2": nn.Dropout(0.5, rng=rng),
         "block3": _block(192, (192, 192, num_classes), 3, padding=1, rng=rng),
     }
 

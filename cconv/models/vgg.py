@@ -82,8 +82,8 @@ def _vgg(name, num_classes, in_channels, variant, batch_norm, width, rng):
             layers["avgpool"] = nn.AdaptiveAvgPool2d(7)
     layers["flatten"] = nn.Flatten()
     layers["classifier"] = nn.Sequential(
-        nn.Linear(channels[-1] * side * side, hidden), nn.ReLU(), nn.Dropout(0.5, rng),
-        nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(0.5, rng),
+        nn.Linear(channels[-1] * side * side, hidden), nn.ReLU(), nn.Dropout(0.5, rng=rng),
+        nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(0.5, rng=rng),
         nn.Linear(hidden, num_classes),
     )  # fmt: skip
     net = nn.Sequential(layers)

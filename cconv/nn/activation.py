@@ -3,7 +3,7 @@
 import numpy as np
 
 from cconv import functional as F
-from cconv.functional._arguments import one_of, real, whole
+from cconv.functional._arguments import flag, one_of, real, whole
 from cconv.nn.base import Layer, Parameter, gradients
 
 
@@ -15,7 +15,13 @@ class Identity(Layer):
 
 
 class ReLU(Layer):
-    """max(x, 0)."""
+    """max(x, 0).
+
+    `inplace` is accepted here and in the other activations, and ignored: no layer overwrites what it was given.
+    """
+
+    def __init__(self, inplace=False):
+        flag(inplace, "inplace")
 
     def forward(self, x, train):
         y = F.relu(x)
@@ -28,6 +34,9 @@ class ReLU(Layer):
 
 class _Activation(Layer):
     """One of the functions below; `options` are its arguments besides x."""
+
+    def __init__(self, inplace=False):
+        flag(inplace, "inplace")
 
     def forward(self, x, train):
         y = self._function(x, **self.options())
@@ -72,7 +81,8 @@ class LeakyReLU(_Activation):
 
     _function, _derivative = staticmethod(F.leaky_relu), staticmethod(F.leaky_relu_backward)
 
-    def __init__(self, negative_slope=0.01):
+    def __init__(self, negative_slope=0.01, inplace=False):
+        flag(inplace, "inplace")
         self.negative_slope = real(negative_slope, "negative_slope")
 
     def options(self):
@@ -117,7 +127,8 @@ class ELU(_Activation):
 
     _function, _derivative = staticmethod(F.elu), staticmethod(F.elu_backward)
 
-    def __init__(self, alpha=1.0):
+    def __init__(self, alpha=1.0, inplace=False):
+        flag(inplace, "inplace")
         self.alpha = real(alpha, "alpha")
 
     def options(self):
@@ -159,7 +170,8 @@ class Hardtanh(_Activation):
 
     _function, _derivative = staticmethod(F.hardtanh), staticmethod(F.hardtanh_backward)
 
-    def __init__(self, min_val=-1.0, max_val=1.0):
+    def __init__(self, min_val=-1.0, max_val=1.0, inplace=False):
+        flag(inplace, "inplace")
         self.min_val, self.max_val = real(min_val, "min_val"), real(max_val, "max_val")
 
     def options(self):
@@ -169,7 +181,8 @@ class Hardtanh(_Activation):
 class Threshold(Layer):
     """x where x > threshold, else value."""
 
-    def __init__(self, threshold, value):
+    def __init__(self, threshold, value, inplace=False):
+        flag(inplace, "inplace")
         self.threshold, self.value = real(threshold, "threshold"), real(value, "value")
 
     def forward(self, x, train):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cconv.functional import alpha_dropout, alpha_dropout_backward, dropout
-from cconv.functional._arguments import whole
+from cconv.functional._arguments import flag, whole
 from cconv.functional.dropout import probability
 from cconv.nn.base import Layer
 
@@ -17,13 +17,15 @@ class Dropout(Layer):
     Parameters
     ----------
     p : float in 0 .. 1
+    inplace : bool, accepted and ignored: no layer overwrites what it was given
     rng : seed or Generator the layer's own seed is drawn from
     """
 
     per_channel = False
     _function, _derivative = staticmethod(dropout), staticmethod(dropout)
 
-    def __init__(self, p=0.5, rng=None):
+    def __init__(self, p=0.5, inplace=False, *, rng=None):
+        flag(inplace, "inplace")
         self.p = probability(p)
         self.seed = int(np.random.default_rng(rng).integers(2**62))
         self.calls = 0
