@@ -12,6 +12,10 @@
 
 /* A gradient is small when all its chunks together stay within the second-level cache. */
 #define SMALL_FLOATS (1 << 16)
+/* One beyond that cache is read and written for each strip from afar: strips are long, and hold a few channels. */
+#define LARGE_FLOATS (1 << 19)
+#define LARGE_POSITIONS 448
+#define HELD 64
 #define CHUNKS 8
 
 typedef struct weight_job {
@@ -123,10 +127,14 @@ static void run_channels(void *argument, int64_t begin, int64_t end, int part)
                 memset(gradient + (tap * s->channels + begin) * panel.width, 0,
                        (size_t)((end - begin) * panel.width) * sizeof(float));
         }
-        for (int64_t item = 0; item < s->items; item++) {
-            const cc_strip strip = cc_strips_item(s, item);
-            cc_strips_fill(s, &strip, group * s->channels + begin, end - begin, x);
-            add_strip(job, &strip, group, begin, end, x, packed, offset, job->gradient);
+        const int64_t blocks = cc_ceil_div(end - begin, s->held);
+        for (int64_t block = 0, first = begin, last; block < blocks; block++, first = last) {
+            last = first + cc_ceil_div(end - first, blocks - block);
+            for (int64_t item = 0; item < s->items; item++) {
+                const cc_strip strip = cc_strips_item(s, item);
+                cc_strips_fill(s, &strip, group * s->channels + first, last - first, x);
+                add_strip(job, &strip, group, first, last, x, packed, offset, job->gradient);
+            }
         }
     }
 }
@@ -194,7 +202,9 @@ static cc_status run(weight_job *job)
     job->packed = job->panels.count > 1 || job->outputs % lanes != 0;
     job->gradient_size = groups * s->taps * s->channels * job->panels.vectors * lanes;
     const bool small = job->gradient_size <= SMALL_FLOATS || s->channels < lanes;
-    cc_strips_plan(s, cc_direct_positions(s, POSITIONS), small && s->channels < lanes);
+    const bool large = !small && job->gradient_size > LARGE_FLOATS;
+    s->held = large ? cc_min(HELD, s->channels) : s->channels;
+    cc_strips_plan(s, large ? LARGE_POSITIONS : cc_direct_positions(s, POSITIONS), small && s->channels < lanes);
     job->chunks = small ? cc_min(CHUNKS, s->items) : 1;
 
     const int64_t items = small ? job->chunks : s->channels;

@@ -77,7 +77,7 @@ void cc_strips_plan(cc_strips *s, int64_t positions, bool merge)
     s->planes = last[0] - s->first[0] + 1;
     s->rows = (s->rows_per_item - 1) * s->step[1] + last[1] - s->first[1] + 1;
     s->columns = (s->grid[2] - 1) * s->step[2] + last[2] - s->first[2] + 1;
-    s->pitch = merge ? s->channels : cc_ceil_div(s->channels, 16) * 16 + 16;
+    s->pitch = merge ? s->channels : cc_ceil_div(s->held > 0 ? s->held : s->channels, 16) * 16 + 16;
     s->image = s->planes * s->rows * s->columns * s->pitch;
 
     s->run_taps = merge ? run_length(s) : 1;

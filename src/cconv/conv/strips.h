@@ -26,6 +26,7 @@ typedef struct cc_strips {
     int64_t n, size[CC_AXES];
     cc_strides strides;
     int64_t channels; /* of one group */
+    int64_t held;     /* channels that the buffer holds at once; 0: all */
 
     /* The grid, its step in the source, and the taps, sorted by shift. */
     int64_t grid[CC_AXES], step[CC_AXES];
