@@ -1,11 +1,11 @@
 """Every distinct convolution of the benchmarked networks, pass by pass: cconv against PyTorch and the peak.
 
     python benchmarks/bench_layers.py [--only NAME]... [--algo NAME] [--layer TEXT] [--threads N] [--seconds S]
-                                      [--isa NAME] [--json FILE] [--check]
+                                      [--isa NAME] [--json FILE] [--check] [--grouped]
 
 cconv runs channels-last, as its networks do; torch in both memory formats. GFLOP/s count the operations of the
 definition, whatever an algorithm saves, so Winograd's may exceed the peak. Results are compared before they are
-timed.
+timed. With --grouped: depthwise convolutions of MobileNet's shapes and grouped ones, in place of the networks'.
 """
 
 import argparse
@@ -37,6 +37,25 @@ def convolutions(cases):
             if key not in seen:
                 seen.add(key)
                 yield name, layer_name, layer, input_shape
+
+
+# (channels, side, stride, groups, kernel): MobileNet's depthwise layers, ResNeXt-50's, AlexNet's as published,
+# ShuffleNet's.
+GROUPED = (
+    (32, 112, 1, 32, 3), (64, 112, 2, 64, 3), (128, 56, 1, 128, 3), (128, 56, 2, 128, 3), (256, 28, 1, 256, 3),
+    (256, 28, 2, 256, 3), (512, 14, 1, 512, 3), (512, 14, 2, 512, 3), (128, 56, 1, 32, 3), (256, 56, 2, 32, 3),
+    (256, 28, 1, 32, 3), (512, 14, 1, 32, 3), (96, 27, 1, 2, 5), (240, 28, 1, 3, 1),
+)  # fmt: skip
+
+
+def grouped_convolutions(batch_size=16):
+    """As `convolutions`, of GROUPED."""
+    from cconv import nn
+
+    for channels, side, stride, groups, kernel in GROUPED:
+        layer = nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=groups, bias=False, rng=0)
+        name = f"{channels}x{side}x{side} kernel {kernel} stride {stride} groups {groups}"
+        yield "depthwise" if groups == channels else "grouped", name, layer, (batch_size, channels, side, side)
 
 
 def _leaves(name, layer, shape):
@@ -112,6 +131,7 @@ def main():
     parser.add_argument("--isa", help="instruction set of cconv, as CCONV_ISA")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers go")
     parser.add_argument("--check", action="store_true", help="compare the results alone")
+    parser.add_argument("--grouped", action="store_true", help="depthwise and grouped layers instead of networks'")
     arguments = parser.parse_args()
     threads = arguments.threads or cores()
     os.environ |= {"CCONV_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
@@ -129,8 +149,9 @@ def main():
     print(", ".join(f"{key} {value}" for key, value in facts.items()))
     head = ("cconv ms", "algorithm", "torch", "ch. last", "ratio", "GFLOP/s", "of peak")
     print(f"{'layer':<52}{'pass':<16}" + "".join(f"{word:>11}" for word in head))
+    layers = grouped_convolutions() if arguments.grouped else convolutions(chosen(arguments.only))
     results, rng = [], np.random.default_rng(0)
-    for case, layer_name, layer, shape in convolutions(chosen(arguments.only)):
+    for case, layer_name, layer, shape in layers:
         if arguments.layer not in layer_name:
             continue
         x = rng.standard_normal(shape, np.float32)

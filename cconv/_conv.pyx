@@ -41,6 +41,7 @@ cdef extern from "conv/conv.h" nogil:
                                     const void *w, const void *residual, void *dx)
     cc_status cc_conv_backward_weight(const cc_context *context, int algo, const cc_conv *conv, const void *x,
                                       const void *dy, void *dw)
+    cc_status cc_conv_add_bias(const cc_context *context, const cc_conv *conv, const void *b, void *dx)
     cc_status cc_conv_backward_bias(const cc_context *context, const cc_conv *conv, const void *dy, void *db)
     cc_status cc_conv_backward_relu(const cc_context *context, const cc_conv *conv, const void *dy, const void *y,
                                     void *dx, void *db)
@@ -269,19 +270,24 @@ cdef class Convolution:
             check(status, "conv forward")
         return y
 
-    def backward_data(self, dy, weight, residual=None):
-        """dx + residual, a new array."""
+    def backward_data(self, dy, weight, residual=None, bias=None):
+        """dx + residual + bias (in_channels,), a new array."""
         cdef int algo = self.algo_for(CC_BACKWARD_DATA)
         cdef void *dy_data = self.data(dy, "dy", self.y_shape, self.y_channels_last)
         cdef void *w_data = self.data(weight, "weight", self.w_shape, False)
         cdef void *r_data = NULL
+        cdef void *b_data = NULL
         cdef cc_status status
         if residual is not None:
             r_data = self.data(residual, "residual", self.x_shape, self.x_channels_last)
+        if bias is not None:
+            b_data = self.data(bias, "bias", (self.conv.ic,), False)
         cdef cnp.ndarray dx = new_array(self.x_shape, self.dtype.num, self.x_channels_last)
         cdef void *dx_data = cnp.PyArray_DATA(dx)
         with nogil:
             status = cc_conv_backward_data(context(), algo, &self.conv, dy_data, w_data, r_data, dx_data)
+            if status == 0 and b_data != NULL:
+                status = cc_conv_add_bias(context(), &self.conv, b_data, dx_data)
         if status:
             check(status, "conv backward_data")
         return dx

@@ -219,3 +219,37 @@ def test_no_memory():
                 _runtime.arena_fail_after(-1)
             np.testing.assert_array_equal(run(), expected)
         assert successes > 2
+
+
+@pytest.mark.parametrize("groups, multiplier", [(18, 1), (18, 2), (3, 1)])
+@pytest.mark.parametrize("last", [False, True])
+def test_transposed(groups, multiplier, last):
+    """The transposed convolution is the data gradient; output_padding beyond the last window is bias alone."""
+    rng = np.random.default_rng(6)
+    w = sparse(rng, (18 * multiplier, 18 // groups, 3, 3), np.float32)
+    x, b = sparse(rng, (2, 18 * multiplier, 5, 6), np.float32), sparse(rng, (18,), np.float32)
+    x = channels_last(x) if last else x
+    for stride, padding, extra, dilation in ((1, 1, 0, 1), (2, 1, 1, 1), (1, 0, 2, 3), (3, 1, 0, 1)):
+        y = F.conv_transpose2d(x, w, b, stride, padding, extra, groups, dilation)
+        size = tuple((n - 1) * stride - 2 * padding + dilation * 2 + extra + 1 for n in (5, 6))
+        pads = ((padding, padding),) * 2
+        covered = tuple(s - extra for s in size)
+        dx = oracle.backward_data(x, w, covered, (stride,) * 2, pads, (dilation,) * 2, groups)
+        whole = np.zeros((2, 18, *size), np.float64)
+        whole[:, :, : covered[0], : covered[1]] = dx
+        if extra and padding:  # windows reach into what padding had taken away
+            whole = oracle.backward_data(
+                x, w, size, (stride,) * 2, ((padding, padding - extra),) * 2, (dilation,) * 2, groups
+            )
+        np.testing.assert_array_equal(y, whole + b.reshape(-1, 1, 1))
+
+
+def test_empty_transposed():
+    w, b = np.ones((4, 2, 3, 3), np.float32), np.ones(4, np.float32)
+    y = F.conv_transpose2d(np.empty((0, 4, 5, 5), np.float32), w, b, 2, 1, 1, groups=2)
+    assert y.shape == (0, 4, 10, 10)
+    layer = cconv.nn.ConvTranspose2d(4, 4, 3, groups=4, rng=0)
+    y, backward = layer.forward(np.empty((0, 4, 5, 5), np.float32), True)
+    assert y.shape == (0, 4, 7, 7) and backward(y).shape == (0, 4, 5, 5)
+    y = F.conv_transpose2d(np.empty((1, 0, 3, 3), np.float32), np.empty((0, 2, 3, 3), np.float32), b[:2])
+    np.testing.assert_array_equal(y, np.ones((1, 2, 5, 5)))

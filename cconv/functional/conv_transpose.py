@@ -75,15 +75,13 @@ class Transposed:
         self.conv = prepare(shape, weight_shape, stride, tuple(fitted), dilation, groups, algo, dtype, last)
 
     def forward(self, x, weight, bias=None):
-        y = self.conv.backward_data(x, weight)
-        if not self.whole:
-            full = _runtime.empty(self.y_shape, y.dtype, self.conv.x_channels_last)
-            full[...] = 0
-            full[self.inside] = y
-            y = full
-        if bias is not None:
-            y += bias.reshape(-1, *(1,) * self.rank)
-        return y
+        y = self.conv.backward_data(x, weight, None, bias)
+        if self.whole:
+            return y
+        full = _runtime.empty(self.y_shape, y.dtype, self.conv.x_channels_last)
+        full[...] = 0 if bias is None else bias.reshape(-1, *(1,) * self.rank)
+        full[self.inside] = y
+        return full
 
     def _dy(self, dy):
         dy = floats(dy, "dy", len(self.y_shape), self.conv.dtype)

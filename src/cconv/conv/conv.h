@@ -57,6 +57,9 @@ cc_status cc_conv_backward_data(const cc_context *context, int algo, const cc_co
 cc_status cc_conv_backward_weight(const cc_context *context, int algo, const cc_conv *conv, const void *x,
                                   const void *dy, void *dw);
 
+/* dx += b (IC), the bias of the transposed convolution. */
+cc_status cc_conv_add_bias(const cc_context *context, const cc_conv *conv, const void *b, void *dx);
+
 /* db (OC) += the sum of dy over everything but channels, accumulated in double. */
 cc_status cc_conv_backward_bias(const cc_context *context, const cc_conv *conv, const void *dy, void *db);
 

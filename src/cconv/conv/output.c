@@ -61,6 +61,20 @@ void cc_conv_add_residual(const cc_context *context, const cc_conv *conv, const 
     run(context, &job, conv->dtype == CC_F32 ? epilogue_f32 : epilogue_f64);
 }
 
+cc_status cc_conv_add_bias(const cc_context *context, const cc_conv *conv, const void *b, void *dx)
+{
+    cc_conv c = *conv;
+    CC_TRY(cc_conv_resolve(&c));
+    if (b == NULL || dx == NULL)
+        return CC_ERR_ARGUMENT;
+    c.oc = c.ic;
+    c.y_layout = c.x_layout;
+    memcpy(c.window.output, c.window.input, sizeof c.window.output);
+    if (c.n * c.oc * cc_volume(c.window.output) > 0)
+        cc_conv_apply_epilogue(context, &c, b, NULL, dx);
+    return CC_OK;
+}
+
 /* Sums of at most this many chunks of rows are added in order. */
 #define CHUNKS 16
 /* With few channels several positions make one row of about this many columns. */
