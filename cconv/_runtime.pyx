@@ -111,8 +111,11 @@ cdef cnp.ndarray new_array(tuple shape, int type_number, bint channels_last):
     cdef cnp.ndarray array
     if rank > 8:
         raise ValueError(f"at most 8 axes, got shape {shape}")
-    for i in range(rank):
-        dims[i] = shape[i]
+    try:
+        for i in range(rank):
+            dims[i] = shape[i]
+    except OverflowError:
+        raise ValueError(f"shape {shape} overflows") from None
     if channels_last and rank > 2:
         for i in range(1, rank - 1):
             dims[i] = shape[i + 1]
