@@ -6,7 +6,7 @@
 Each network begins with the same weights on every side; outputs and the first losses are compared before anything
 is timed. Sides take turns. A training step is forward, cross-entropy, backward and SGD with momentum 0.9 in
 training mode. With --memory every side runs alone in a fresh process and the peak of its memory over what importing
-takes is measured instead of its time; with --check nothing is timed.
+takes is measured instead of its time, and what further steps add; with --check nothing is timed.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pathlib import Path
 from timing import cores
 
 MEMORY_STEPS = 3
+GROWTH_STEPS = 20
 TORCH = {"torch": False, "torch channels_last": True}
 
 
@@ -40,7 +41,7 @@ def main():
     if arguments.isa:
         os.environ["CCONV_ISA"] = arguments.isa
     if arguments.side:
-        print(_peak(arguments.side, arguments.only[0], threads))
+        print(*_peak(arguments.side, arguments.only[0], threads))
         return
     from networks import chosen
     from sides import check
@@ -111,14 +112,16 @@ def _memory(name, case, arguments):
         if answer.returncode:
             print(f"  {side:<20} failed: {answer.stderr.strip().splitlines()[-1]}")
             continue
-        peak = int(answer.stdout)
-        rows.append({"case": name, "title": case.title, "task": "memory", "side": side, "bytes": peak})
-        print(f"  {side:<20} {peak / 2**20:9.1f} MiB")
+        peak, growth = map(int, answer.stdout.split())
+        rows.append(
+            {"case": name, "title": case.title, "task": "memory", "side": side, "bytes": peak, "growth": growth}
+        )
+        print(f"  {side:<20} {peak / 2**20:9.1f} MiB, {GROWTH_STEPS} more steps add {growth / 2**20:.1f} MiB")
     return rows
 
 
 def _peak(side, name, threads):
-    """Bytes that some training steps add to this process, at their highest."""
+    """Bytes that some training steps add to this process, at their highest, and what further ones add to that."""
     from networks import CASES
     from sides import cconv_side, torch_side
 
@@ -137,7 +140,10 @@ def _peak(side, name, threads):
         one = torch_side(case, TORCH[side])
     for _ in range(MEMORY_STEPS):
         one.train()
-    return _highest() - before
+    peak = _highest()
+    for _ in range(GROWTH_STEPS):
+        one.train()
+    return peak - before, _highest() - peak
 
 
 def _highest():

@@ -128,10 +128,11 @@ cc_status cc_linear_backward(const cc_context *context, const cc_linear *linear,
     return CC_OK;
 }
 
-/* Blocks of dweight on their way to a sink: elements that stay in a core's cache, at least so many rows, and whole
- * panels of columns. Even the smallest is too large for cc_gemm to treat it unlike the whole product. */
+/* Blocks of dweight on their way to a sink: elements that stay in a core's cache, in rows so long that the sink reads
+ * parameters in long streams, and whole panels of columns. Even the smallest block is too large for cc_gemm to treat
+ * it unlike the whole product. */
 #define SINK_BLOCK (160 << 10)
-#define SINK_ROWS 128
+#define SINK_ROWS 16
 #define SINK_COLUMNS 64
 /* From so many rows of x on the order of a sum depends on the size of the product: it stays in one block. */
 #define SINK_LONG_SUM 4096
