@@ -27,6 +27,13 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
            pixels_are_rows(conv->y_layout, conv->oc, cc_volume(w->output));
 }
 
+/* A product with sums so short is all reading and writing, which the direct convolution does better. */
+static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
+{
+    (void)context, (void)pass;
+    return conv->ic >= 4;
+}
+
 static bool strided(const cc_conv *conv)
 {
     const int64_t *s = conv->window.stride;
@@ -165,6 +172,7 @@ const cc_conv_algo cc_conv_pointwise = {
     .name = "pointwise",
     .fuses = true,
     .supports = supports,
+    .pays = pays,
     .forward = forward,
     .backward_data = backward_data,
     .backward_weight = backward_weight,

@@ -269,13 +269,17 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
     return true;
 }
 
-/* Below this the transforms cost more than the products they save, and exact results are kept. */
+/* Below this the transforms cost more than the products they save, and exact results are kept. Many channels pay even
+ * for a single small image; on 2x2 images the direct convolution of many leaves out more than half of the products. */
+#define MANY_WEIGHTS (1 << 11)
 static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
     const int64_t *out = conv->window.output;
     (void)context;
     (void)pass;
-    return conv->ic >= 16 && conv->oc >= 16 && out[1] >= 3 && out[2] >= 3 && conv->n * out[1] * out[2] >= 256;
+    const int64_t pixels = conv->n * out[1] * out[2];
+    return conv->ic >= 16 && conv->oc >= 16 && out[1] >= 3 && out[2] >= 3 &&
+           (pixels >= 256 || (pixels >= 16 && conv->oc >= MANY_WEIGHTS / conv->ic));
 }
 
 /* The most preferred algorithm without transforms. */
