@@ -100,7 +100,7 @@ static int64_t filled(const check *c, int64_t columns)
 
 static cc_winograd_grid random_grid(check *c, const cc_winograd_kernels *form, int64_t border, int64_t *channels)
 {
-    cc_winograd_grid g = {.height = check_integer(c, 1, 11), .width = check_integer(c, 1, 11),
+    cc_winograd_grid g = {.height = check_integer(c, 1, 11), .width = check_integer(c, 1, 21),
                           .top = check_integer(c, 0, border), .left = check_integer(c, 0, border)};
     *channels = check_integer(c, 0, 9) == 0 ? check_integer(c, 500, 540) : check_integer(c, 1, 3 * c->kernels->lanes + 1);
     g.channels = *channels + check_integer(c, 0, 3);
@@ -132,7 +132,10 @@ static void random_run(check *c, const cc_winograd_grid *g, int64_t *first, int6
 static void spread(check *c, const cc_winograd_kernels *form, bool gradient)
 {
     int64_t channels, first, tiles, size;
-    const cc_winograd_grid g = random_grid(c, form, gradient ? 0 : form->taps - 1, &channels);
+    cc_winograd_grid g = random_grid(c, form, gradient ? 0 : form->taps - 1, &channels);
+    float *zeros = check_f32(c, g.width * g.channels);
+    memset(zeros, 0, (size_t)(g.width * g.channels) * sizeof(float));
+    g.zeros = zeros;
     random_run(c, &g, &first, &tiles);
     const int step = (int)form->step, edge = gradient ? step : 6;
     const matrix m = gradient ? powers(step, false) : input_matrix();

@@ -17,6 +17,7 @@
  */
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "algo.h"
 #include "winograd.h"
@@ -213,11 +214,12 @@ static cc_status convolve(const cc_context *context, job *j, int64_t images, boo
     j->v_stride = CC_WINOGRAD_PLACES * v_plane;
     j->m_stride = CC_WINOGRAD_PLACES * m_plane;
     const int64_t us = keep_u ? 1 : parts, vs = keep_u ? parts : 1;
-    const int64_t floats = us * j->u_stride + vs * j->v_stride + parts * j->m_stride;
+    const int64_t line = cc_ceil_div(j->from.width * depth, 16) * 16;
+    const int64_t floats = us * j->u_stride + vs * j->v_stride + parts * j->m_stride + line;
     float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float) + (size_t)slices * sizeof(int64_t));
     if (memory == NULL)
         return CC_ERR_MEMORY;
-    float *v = memory + us * j->u_stride, *m = v + vs * j->v_stride;
+    float *v = memory + us * j->u_stride, *m = v + vs * j->v_stride, *zeros = m + parts * j->m_stride;
     int64_t *offset = (int64_t *)(void *)(memory + floats);
     j->u = (cc_winograd_planes){memory, u_plane, width, depth * width};
     j->v = (cc_winograd_planes){v, v_plane, SLICE, j->block * SLICE};
@@ -225,6 +227,8 @@ static cc_status convolve(const cc_context *context, job *j, int64_t images, boo
     for (int64_t s = 0; s < slices; s++)
         offset[s] = s * j->v.block;
     j->offset = offset;
+    memset(zeros, 0, (size_t)line * sizeof(float));
+    j->from.zeros = zeros;
 
     if (keep_u) {
         const int64_t items = slices * j->columns.blocks;

@@ -8,6 +8,8 @@
  * and U stay in a core's cache. Many channels: threads share the runs and cut U into places and blocks
  * of outputs; or, for few tiles, into patches of inputs and outputs, each finished while it is in cache. The shape alone decides this, and so the order in which everything is added.
  */
+#include <string.h>
+
 #include "winograd.h"
 
 #define SLICE CC_WINOGRAD_SLICE
@@ -207,8 +209,8 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     const int64_t rows = cc_ceil_div(w->output[1], form->step), columns = cc_ceil_div(w->output[2], form->step);
     job j = {
         .kernels = context->kernels, .form = form, .area = form->taps * form->taps,
-        .x_grid = {w->input[1], w->input[2], conv->ic, w->pad_before[1], w->pad_before[2], rows, columns},
-        .dy_grid = {w->output[1], w->output[2], conv->oc, 0, 0, rows, columns},
+        .x_grid = {w->input[1], w->input[2], conv->ic, w->pad_before[1], w->pad_before[2], rows, columns, NULL},
+        .dy_grid = {w->output[1], w->output[2], conv->oc, 0, 0, rows, columns, NULL},
         .columns = cc_winograd_cut(context->kernels, conv->oc),
         .x = x, .dy = dy, .dw = dw,
         .inputs = conv->ic, .tiles = conv->n * rows * columns,
@@ -235,7 +237,8 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     j.d_floats = CC_WINOGRAD_PLACES * d_plane;
     j.u_floats = CC_WINOGRAD_PLACES * u_plane;
     j.w_floats = j.area * w_plane;
-    const int64_t floats = runs * (j.v_floats + j.d_floats) + sums * j.u_floats + j.patches * j.w_floats;
+    const int64_t line = w->input[2] * conv->ic;
+    const int64_t floats = runs * (j.v_floats + j.d_floats) + sums * j.u_floats + j.patches * j.w_floats + line;
     float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float));
     if (memory == NULL)
         return CC_ERR_MEMORY;
@@ -244,6 +247,9 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     j.d = (cc_winograd_planes){d, d_plane, j.columns.width, j.run * j.columns.width};
     j.u = (cc_winograd_planes){u, u_plane, j.columns.width, j.patchwise ? 0 : j.inputs * j.columns.width};
     j.w = (cc_winograd_planes){u + sums * j.u_floats, w_plane, j.columns.width, 0};
+    float *zeros = j.w.data + j.patches * j.w_floats;
+    memset(zeros, 0, (size_t)line * sizeof(float));
+    j.x_grid.zeros = zeros;
     run_tasks(context, &j, parts, sound);
     cc_arena_free(context->arena, memory);
     return CC_OK;

@@ -27,6 +27,7 @@ typedef struct cc_winograd_grid {
     int64_t height, width, channels; /* `channels` is the distance of neighbouring pixels */
     int64_t top, left;
     int64_t rows, columns; /* tiles of an image */
+    const float *zeros;    /* width * channels of them, for `input` */
 } cc_winograd_grid;
 
 /* 36 matrices; element (r, c) of the one for place xi stands at
