@@ -278,7 +278,8 @@ def hinge_embedding_loss_backward(x, target, margin=1.0, reduction="mean", grad_
 def _batch_mean(reduction, x):
     """(the reduction to take, what to divide by): "batchmean" divides the sum by the number of samples."""
     one_of(reduction, (*REDUCTIONS, "batchmean"), "reduction")
-    return ("sum", max(len(x), 1)) if reduction == "batchmean" else (reduction, 1)
+    samples = x.shape[0] if x.ndim else 1
+    return ("sum", max(samples, 1)) if reduction == "batchmean" else (reduction, 1)
 
 
 def kl_div(x, target, reduction="mean", log_target=False):
@@ -291,7 +292,8 @@ def kl_div(x, target, reduction="mean", log_target=False):
     if _arguments.flag(log_target, "log_target"):
         losses = np.exp(target) * (target - x)
     else:
-        logs = np.log(target, out=np.zeros_like(target), where=target > 0)
+        with np.errstate(invalid="ignore"):  # NaN for what is no probability
+            logs = np.log(target, out=np.zeros_like(target), where=target != 0)
         losses = target * logs - np.where(target == 0, 0, target * x)
     reduction, share = _batch_mean(reduction, x)
     loss = _reduced(losses, reduction)

@@ -99,6 +99,8 @@ def _entropy(logits, target, weight, ignore_index, reduction, label_smoothing, l
         raise ValueError(f"label_smoothing must be in 0 .. 1, got {label_smoothing}")
     ignore_index = _arguments.whole(ignore_index, "ignore_index")
     if np.asarray(target).dtype.kind == "f" and not log_probabilities:
+        if ignore_index >= 0:
+            raise ValueError(f"ignore_index is for class targets, got {ignore_index} with a target of probabilities")
         target = _arguments.like(target, "target", logits.shape, channels_last, logits.dtype)
     else:
         target = classes(target, logits.shape)

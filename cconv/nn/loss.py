@@ -9,6 +9,7 @@ import inspect
 import numpy as np
 
 from cconv import functional as F
+from cconv.functional._arguments import real
 
 
 class Loss:
@@ -81,6 +82,9 @@ def _described(name, function, takes_classes=False):
     def __init__(self, *args, **kwargs):
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
+        for name, value in bound.arguments.items():
+            if isinstance(signature.parameters[name].default, float) and value is not None:
+                real(value, name)
         vars(self).update(bound.arguments)
 
     __init__.__signature__ = signature.replace(

@@ -23,6 +23,7 @@ class _BatchNorm(Layer):
     track_running_stats : bool; without, inference uses the batch's statistics, too
     unbiased : bool, whether running_var follows the unbiased variance, as torch does, or the biased one
     relu : bool, whether max(y, 0) follows, in the same pass
+    bias : bool, whether `affine` means `bias`, too
     dtype : float32 or float64
 
     Attributes
@@ -34,13 +35,13 @@ class _BatchNorm(Layer):
     axes = ()
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, *,
-                 unbiased=True, relu=False, decay=None, dtype=np.float32):  # fmt: skip
+                 unbiased=True, relu=False, decay=None, bias=True, dtype=np.float32):  # fmt: skip
         self.num_features, self.eps = whole(num_features, "num_features", 0), norm.eps_of(eps)
         self.momentum = norm.share_of(momentum, decay)
         self.affine, self.track_running_stats = affine, track_running_stats
         self.unbiased, self.relu = unbiased, relu
         self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
-        self.bias = Parameter(np.zeros(num_features, dtype)) if affine else None
+        self.bias = Parameter(np.zeros(num_features, dtype)) if affine and bias else None
         tracked = track_running_stats
         self.running_mean = Buffer(np.zeros(num_features, dtype)) if tracked else None
         self.running_var = Buffer(np.ones(num_features, dtype)) if tracked else None
@@ -59,7 +60,7 @@ class _BatchNorm(Layer):
         self._check(np.shape(x))
         relu = relu or self.relu
         fixed = self.track_running_stats and not train
-        weight, bias = (self.weight.data, self.bias.data) if self.affine else (None, None)
+        weight, bias = (None if p is None else p.data for p in (self.weight, self.bias))
         if fixed:
             mean, var = self.running_mean.data.astype(np.float64), self.running_var.data.astype(np.float64)
             rstd = 1 / np.sqrt(var + self.eps)
@@ -83,7 +84,7 @@ class _BatchNorm(Layer):
         scale = 1 / np.sqrt(var + self.eps)
         if self.affine:
             scale = scale * self.weight.data
-        shift = (self.bias.data if self.affine else 0) - mean * scale
+        shift = (0 if self.bias is None else self.bias.data) - mean * scale
         dtype = self.running_mean.data.dtype
         return scale.astype(dtype), shift.astype(dtype)
 
@@ -111,6 +112,7 @@ class _BatchNorm(Layer):
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
             f"track_running_stats={self.track_running_stats}"
         )
+        text += ", bias=False" if self.affine and self.bias is None else ""
         return text + (", unbiased=False" if not self.unbiased else "") + (", relu=True" if self.relu else "")
 
 

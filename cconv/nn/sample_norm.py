@@ -50,6 +50,7 @@ class GroupNorm(Layer):
     num_groups, num_channels : int, the first divides the second
     eps : float, added to the variance
     affine : bool, whether `weight` and `bias` are learned
+    bias : bool, whether `affine` means `bias`, too
     dtype : float32 or float64
 
     Attributes
@@ -57,13 +58,13 @@ class GroupNorm(Layer):
     weight, bias : Parameter (num_channels,) or None
     """
 
-    def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, *, dtype=np.float32):
+    def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, *, bias=True, dtype=np.float32):
         self.num_groups, self.num_channels = whole(num_groups, "num_groups", 1), whole(num_channels, "num_channels", 1)
         if self.num_channels % self.num_groups != 0:
             raise ValueError(f"num_groups={num_groups} does not divide num_channels={num_channels}")
         self.eps, self.affine = real(eps, "eps"), flag(affine, "affine")
         self.weight = Parameter(np.ones(self.num_channels, dtype)) if self.affine else None
-        self.bias = Parameter(np.zeros(self.num_channels, dtype)) if self.affine else None
+        self.bias = Parameter(np.zeros(self.num_channels, dtype)) if self.affine and flag(bias, "bias") else None
 
     def forward(self, x, train):
         if np.ndim(x) < 2 or np.shape(x)[1] != self.num_channels:
@@ -72,7 +73,8 @@ class GroupNorm(Layer):
         return y, _into_parameters(self, backward)
 
     def extra_repr(self):
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        text = f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return text + (", bias=False" if self.affine and self.bias is None else "")
 
 
 class _InstanceNorm(_BatchNorm):
@@ -85,6 +87,7 @@ class _InstanceNorm(_BatchNorm):
     momentum : float, weight of the new value in the running statistics
     affine : bool, whether `weight` and `bias` are learned
     track_running_stats : bool, whether inference uses running statistics, the means of those of the samples
+    bias : bool, whether `affine` means `bias`, too
     dtype : float32 or float64
 
     Attributes
@@ -94,8 +97,8 @@ class _InstanceNorm(_BatchNorm):
     """
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=False, track_running_stats=False, *,
-                 dtype=np.float32):  # fmt: skip
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype=dtype)
+                 bias=True, dtype=np.float32):  # fmt: skip
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias, dtype=dtype)
 
     def forward(self, x, train):
         if self.track_running_stats and not train:
