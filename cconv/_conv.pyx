@@ -266,8 +266,7 @@ cdef class Convolution:
         cdef void *y_data = cnp.PyArray_DATA(y)
         with nogil:
             status = cc_conv_forward(context(), algo, &self.conv, x_data, w_data, b_data, &epilogue, y_data)
-        if status:
-            check(status, "conv forward")
+        check(status, "conv forward")
         return y
 
     def backward_data(self, dy, weight, residual=None, bias=None):
@@ -288,8 +287,7 @@ cdef class Convolution:
             status = cc_conv_backward_data(context(), algo, &self.conv, dy_data, w_data, r_data, dx_data)
             if status == 0 and b_data != NULL:
                 status = cc_conv_add_bias(context(), &self.conv, b_data, dx_data)
-        if status:
-            check(status, "conv backward_data")
+        check(status, "conv backward_data")
         return dx
 
     def backward_weight(self, x, dy, dw):
@@ -301,8 +299,7 @@ cdef class Convolution:
         cdef cc_status status
         with nogil:
             status = cc_conv_backward_weight(context(), algo, &self.conv, x_data, dy_data, dw_data)
-        if status:
-            check(status, "conv backward_weight")
+        check(status, "conv backward_weight")
 
     def backward_bias(self, dy, db):
         """Add the sum of dy over everything but channels to db."""
@@ -311,8 +308,7 @@ cdef class Convolution:
         cdef cc_status status
         with nogil:
             status = cc_conv_backward_bias(context(), &self.conv, dy_data, db_data)
-        if status:
-            check(status, "conv backward_bias")
+        check(status, "conv backward_bias")
 
     def backward_relu(self, dy, y, db):
         """dy where y > 0 and else 0, a new array, whose sum over everything but channels is added to db."""
@@ -324,8 +320,7 @@ cdef class Convolution:
         cdef void *dx_data = cnp.PyArray_DATA(dx)
         with nogil:
             status = cc_conv_backward_relu(context(), &self.conv, dy_data, y_data, dx_data, db_data)
-        if status:
-            check(status, "conv backward_relu")
+        check(status, "conv backward_relu")
         return dx
 
 

@@ -1,6 +1,7 @@
 """The process's context: instruction set, threads, arena, BLAS pointers."""
 
 import os
+import sys
 
 import numpy as np
 
@@ -41,6 +42,8 @@ cdef extern from "context.h" nogil:
     unsigned long cc_fp_mode_flushing(unsigned long mode)
     cc_status cc_context_create(cc_isa isa, int threads, cc_context **context)
     int cc_pool_threads(const cc_pool *pool)
+    void cc_pool_watch(cc_pool *pool, bint (*poll)() noexcept nogil)
+    bint cc_pool_interrupted(cc_pool *pool)
     cc_status cc_pool_resize(cc_pool *pool, int threads)
     void *cc_arena_alloc(cc_arena *arena, size_t bytes)
     void cc_arena_free(cc_arena *arena, void *block)
@@ -55,6 +58,13 @@ cdef extern from "context.h" nogil:
 
 cdef extern from "sink.h" nogil:
     void cc_sink_give(const cc_context *context, const cc_sink *sink, cc_dtype dtype, int64_t begin, int64_t n, void *g)
+
+cdef extern from "Python.h" nogil:
+    ctypedef enum PyGILState_STATE:
+        pass
+    PyGILState_STATE PyGILState_Ensure()
+    void PyGILState_Release(PyGILState_STATE state)
+    int PyErr_CheckSignals()
 
 cdef extern from "numpy/arrayobject.h":
     int PyArray_SetBaseObject(cnp.ndarray array, object base) except -1
@@ -73,7 +83,17 @@ cdef inline cc_full_context *full() noexcept nogil:
     return <cc_full_context *>the_context
 
 
+cdef bint signalled() noexcept nogil:
+    """Whether a signal's handler raised (Ctrl-C); its exception is set then, and `check` lets it out."""
+    cdef PyGILState_STATE state = PyGILState_Ensure()
+    cdef bint raised = PyErr_CheckSignals() != 0
+    PyGILState_Release(state)
+    return raised
+
+
 cdef int check(cc_status status, str what) except -1:
+    if cc_pool_interrupted(full().pool):
+        return -1
     if status == CC_OK:
         return 0
     message = f"{what}: {cc_status_string(status).decode()}"
@@ -184,7 +204,13 @@ def create(isa, int threads):
         chosen = <cc_isa><int>names.index(isa)
         if not cc_isa_usable(chosen):
             raise ValueError(f"CCONV_ISA={isa} cannot run here; usable: {', '.join(usable_isas())}")
-    check(cc_context_create(chosen, threads, &the_context), "cconv")
+    status = cc_context_create(chosen, threads, &the_context)
+    if status != CC_OK:
+        raise MemoryError("cconv: " + cc_status_string(status).decode())
+    # Python runs signal handlers on its main thread, which this is unless threads import us.
+    threading = sys.modules.get("threading")
+    if threading is None or threading.current_thread() is threading.main_thread():
+        cc_pool_watch(full().pool, signalled)
 
 
 def isa_names():

@@ -104,6 +104,13 @@ def test_memory_and_threads_have_their_places():
     assert offenders(r"\balloca\s*\(|#pragma omp", C) == []
 
 
+def test_bindings_ask_after_every_call():
+    """`check` follows every call of the core: it also tells that Ctrl-C made the core stop early."""
+    for path in sorted(PACKAGE.glob("_*.pyx")):
+        for block in re.findall(r"with nogil:\n((?:.*\n){1,8})", path.read_text()):
+            assert "check(" in block or "cc_arena_alloc" in block, f"{path}: {block}"
+
+
 def test_instruction_sets_have_their_places():
     allowed = ["src/cconv/isa/", "src/cconv/kernels/", "src/cconv/cpu.c"]
     intrinsics = r"\b_mm\d*_\w+|\b__m(?:128|256|512)\w*|immintrin\.h|arm_neon\.h|__AVX\w*|target\s*\(\""

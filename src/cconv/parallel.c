@@ -14,6 +14,12 @@
  * within microseconds, and waking a sleeper costs tens of them. */
 #define SPIN_NANOSECONDS 60000
 
+/* How often a watched thread is asked whether to go on, how long a task should run between, and from how many
+ * items on a range is cut for that. */
+#define POLL_NANOSECONDS 50000000
+#define SLICE_NANOSECONDS 20000000
+#define LONG_RANGE 64
+
 typedef struct worker {
     cc_pool *pool;
     pthread_t thread;
@@ -33,7 +39,9 @@ struct cc_pool {
     void *argument;
     int64_t n;
     int parts;
-    int active; /* threads taking part, caller included */
+    bool one_by_one; /* items may be handed over singly */
+    bool watched;    /* it is the watched thread's job, which may be given up */
+    int active;      /* threads taking part, caller included */
     unsigned long fp_mode;
     atomic_ulong generation;
     atomic_int unfinished;
@@ -42,6 +50,12 @@ struct cc_pool {
     atomic_int sleepers;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
+
+    bool (*poll)(void);
+    pthread_t watched_thread;
+    int64_t polled; /* when */
+    bool asking;
+    atomic_bool given_up;
 };
 
 static _Thread_local bool inside_job;
@@ -62,20 +76,74 @@ static int64_t now(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Range of part p; written so that n near 2^63 does not overflow. */
-static void run_part(cc_task task, void *argument, int64_t n, int parts, int p)
+static bool is_watched(const cc_pool *pool)
 {
-    const int64_t base = n / parts, extra = n % parts;
-    const int64_t begin = base * p + (p < extra ? p : extra);
-    const int64_t end = begin + base + (p < extra ? 1 : 0);
-    if (begin < end)
-        task(argument, begin, end, p);
+    return pool->poll != NULL && pthread_equal(pool->watched_thread, pthread_self());
 }
 
-static void run_share(const cc_pool *pool, int index)
+static bool given_up(const cc_pool *pool) { return atomic_load_explicit(&pool->given_up, memory_order_relaxed); }
+
+/* On the watched thread. */
+static void ask(cc_pool *pool, int64_t time)
 {
-    for (int p = index; p < pool->parts; p += pool->active)
-        run_part(pool->task, pool->argument, pool->n, pool->parts, p);
+    if (time - pool->polled < POLL_NANOSECONDS || pool->asking || given_up(pool))
+        return;
+    pool->asking = true; /* what answers may run jobs itself */
+    const bool stop = pool->poll();
+    pool->asking = false;
+    pool->polled = now();
+    if (stop)
+        atomic_store(&pool->given_up, true);
+}
+
+typedef struct job {
+    cc_task task;
+    void *argument;
+    int64_t n;
+    int parts;
+    bool one_by_one, watched;
+} job;
+
+/* A first slice tells how long items take. */
+static void run_slices(cc_pool *pool, const job *j, int64_t begin, int64_t end, int part, bool asking)
+{
+    int64_t slice = j->one_by_one ? 1 : (end - begin) / 16, start = now();
+    while (begin < end && !given_up(pool)) {
+        const int64_t count = slice < end - begin ? slice : end - begin;
+        j->task(j->argument, begin, begin + count, part);
+        const int64_t time = now();
+        const double rate = (double)count / (double)(time > start ? time - start : 1);
+        const double fitting = rate * SLICE_NANOSECONDS;
+        slice = fitting < 1 ? 1 : fitting < (double)(end - begin) ? (int64_t)fitting : end - begin;
+        begin += count;
+        start = time;
+        if (asking)
+            ask(pool, time);
+    }
+}
+
+/* Range of part p; written so that n near 2^63 does not overflow. `asking`: on the watched thread. */
+static void run_part(cc_pool *pool, const job *j, int p, bool asking)
+{
+    const int64_t base = j->n / j->parts, extra = j->n % j->parts;
+    const int64_t begin = base * p + (p < extra ? p : extra);
+    const int64_t end = begin + base + (p < extra ? 1 : 0);
+    if (begin >= end || (j->watched && given_up(pool)))
+        return;
+    if (j->watched && end - begin >= (j->one_by_one ? 2 : LONG_RANGE)) {
+        run_slices(pool, j, begin, end, p, asking);
+        return;
+    }
+    j->task(j->argument, begin, end, p);
+    if (asking)
+        ask(pool, now());
+}
+
+static void run_share(cc_pool *pool, int index)
+{
+    const job j = {pool->task, pool->argument, pool->n, pool->parts, pool->one_by_one, pool->watched};
+    for (int p = index; p < j.parts; p += pool->active)
+        run_part(pool, &j, p, j.watched && index == 0);
 }
 
 /* Wait until the generation leaves `seen`, first spinning, then asleep. */
@@ -175,6 +243,7 @@ static void reset(cc_pool *pool)
     atomic_store(&pool->unfinished, 0);
     atomic_store(&pool->quit, false);
     atomic_store(&pool->sleepers, 0);
+    atomic_store(&pool->given_up, false);
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
 }
@@ -227,7 +296,27 @@ cc_status cc_pool_resize(cc_pool *pool, int threads)
     return CC_OK;
 }
 
-void cc_pool_after_fork(cc_pool *pool) { reset(pool); }
+void cc_pool_after_fork(cc_pool *pool)
+{
+    reset(pool);
+    /* The thread that forked is the only one now. */
+    pool->watched_thread = pthread_self();
+}
+
+void cc_pool_watch(cc_pool *pool, bool (*poll)(void))
+{
+    pool->watched_thread = pthread_self();
+    pool->polled = 0;
+    pool->poll = poll;
+}
+
+bool cc_pool_interrupted(cc_pool *pool)
+{
+    if (!given_up(pool) || !is_watched(pool))
+        return false;
+    atomic_store(&pool->given_up, false);
+    return true;
+}
 
 int cc_parts(const cc_pool *pool, int64_t n, int64_t grain)
 {
@@ -238,22 +327,24 @@ int cc_parts(const cc_pool *pool, int64_t n, int64_t grain)
     return wanted < 1 ? 1 : (int)wanted;
 }
 
-void cc_parallel_for(cc_pool *pool, int parts, int64_t n, cc_task task, void *argument)
+static void run(cc_pool *pool, const job *j)
 {
-    if (n <= 0)
+    if (j->n <= 0)
         return;
-    if (parts == 1 || inside_job || atomic_flag_test_and_set_explicit(&pool->busy, memory_order_acquire)) {
-        for (int p = 0; p < parts; p++)
-            run_part(task, argument, n, parts, p);
+    if (j->parts == 1 || inside_job || atomic_flag_test_and_set_explicit(&pool->busy, memory_order_acquire)) {
+        for (int p = 0; p < j->parts; p++)
+            run_part(pool, j, p, j->watched);
         return;
     }
     start_workers(pool);
 
-    pool->task = task;
-    pool->argument = argument;
-    pool->n = n;
-    pool->parts = parts;
-    pool->active = parts < pool->started + 1 ? parts : pool->started + 1;
+    pool->task = j->task;
+    pool->argument = j->argument;
+    pool->n = j->n;
+    pool->parts = j->parts;
+    pool->one_by_one = j->one_by_one;
+    pool->watched = j->watched;
+    pool->active = j->parts < pool->started + 1 ? j->parts : pool->started + 1;
     pool->fp_mode = cc_fp_mode_get();
     atomic_store(&pool->unfinished, pool->started);
     publish(pool);
@@ -265,8 +356,21 @@ void cc_parallel_for(cc_pool *pool, int parts, int64_t n, cc_task task, void *ar
     int spins = 0;
     while (atomic_load_explicit(&pool->unfinished, memory_order_acquire) > 0) {
         relax();
-        if (++spins > 20000)
+        if (++spins > 20000) {
             sched_yield();
+            if (j->watched)
+                ask(pool, now());
+        }
     }
     release(pool);
+}
+
+void cc_parallel_for(cc_pool *pool, int parts, int64_t n, cc_task task, void *argument)
+{
+    run(pool, &(job){task, argument, n, parts, false, is_watched(pool)});
+}
+
+void cc_parallel_each(cc_pool *pool, int parts, int64_t n, cc_task task, void *argument)
+{
+    run(pool, &(job){task, argument, n, parts, true, is_watched(pool)});
 }

@@ -6,6 +6,7 @@
 #ifndef CC_PARALLEL_H
 #define CC_PARALLEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "status.h"
@@ -30,6 +31,17 @@ int cc_parts(const cc_pool *pool, int64_t n, int64_t grain);
 /* Run task over [0, n) in `parts` near-equal ranges, part p getting the p-th; returns when all are
  * done. Runs every part on the calling thread when nested, or when another thread uses the pool. */
 void cc_parallel_for(cc_pool *pool, int parts, int64_t n, cc_task task, void *argument);
+
+/* The same where items take long: the task may get its range item by item. */
+void cc_parallel_each(cc_pool *pool, int parts, int64_t n, cc_task task, void *argument);
+
+/* Let `poll` say whether jobs of the calling thread should be given up; it is asked every 50 ms or so while they run, on
+ * that thread, between calls of a task. A job that is given up leaves items undone, later ones do nothing at all
+ * until cc_pool_interrupted has told so; outputs are undefined then. */
+void cc_pool_watch(cc_pool *pool, bool (*poll)(void));
+
+/* Whether jobs of the calling thread were given up since the last call. */
+bool cc_pool_interrupted(cc_pool *pool);
 
 /* For a forked child, where the workers are gone. */
 void cc_pool_after_fork(cc_pool *pool);

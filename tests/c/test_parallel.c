@@ -1,5 +1,6 @@
 /* The thread pool: every part once, nested, from two callers, resized, and under the caller's floating-point mode. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,59 @@ static void workers_take_the_mode(check *c)
     cc_pool_destroy(pool);
 }
 
+static atomic_int asked;
+static int patience; /* refusals to give up, before the first that does */
+
+static bool impatient(void) { return atomic_fetch_add(&asked, 1) >= patience; }
+
+/* A millisecond an item. */
+static void dawdle(void *argument, int64_t begin, int64_t end, int part)
+{
+    (void)part;
+    for (const double until = check_now() + 1e-3 * (double)(end - begin); check_now() < until;)
+        sched_yield();
+    atomic_fetch_add((atomic_int *)argument, (int)(end - begin));
+}
+
+static void *undisturbed(void *argument)
+{
+    job *j = argument;
+    cc_parallel_for(j->pool, 2, ITEMS, count, j);
+    return NULL;
+}
+
+static void jobs_can_be_given_up(check *c)
+{
+    cc_pool *pool;
+    for (int threads = 1; threads <= 3; threads += 2) {
+        EXPECT(c, cc_pool_create(threads, &pool) == CC_OK);
+        cc_pool_watch(pool, impatient);
+        for (int one_by_one = 0; one_by_one < 2; one_by_one++) {
+            atomic_int done = 0;
+            atomic_store(&asked, 0);
+            patience = 1;
+            const double start = check_now();
+            (one_by_one ? cc_parallel_each : cc_parallel_for)(pool, threads, 9000, dawdle, &done);
+            EXPECT(c, check_now() - start < 3 && done > 0 && done < 9000);
+            EXPECT(c, asked == 2);
+            /* Nothing runs before the caller knows; other threads' jobs do. */
+            const int before = done;
+            cc_parallel_for(pool, threads, 9, dawdle, &done);
+            EXPECT(c, done == before);
+            job j = {.pool = pool};
+            pthread_t other;
+            EXPECT(c, pthread_create(&other, NULL, undisturbed, &j) == 0);
+            pthread_join(other, NULL);
+            EXPECT(c, each_once(&j, ITEMS, 1));
+            EXPECT(c, cc_pool_interrupted(pool) && !cc_pool_interrupted(pool));
+            patience = 1 << 30;
+            cc_parallel_for(pool, threads, 200, dawdle, &done);
+            EXPECT(c, done == before + 200);
+        }
+        cc_pool_destroy(pool);
+    }
+}
+
 void test_parallel(check *c)
 {
     c->what = "parallel";
@@ -174,4 +228,5 @@ void test_parallel(check *c)
     callers_at_once(c);
     sizes_out_of_range(c);
     workers_take_the_mode(c);
+    jobs_can_be_given_up(c);
 }

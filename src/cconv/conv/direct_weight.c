@@ -222,7 +222,10 @@ static cc_status run(weight_job *job)
     job->gradient = memory;
     job->buffers = memory + gradients;
     job->offsets = (int64_t *)(void *)(job->buffers + parts * job->buffer_size);
-    cc_parallel_for(context->pool, parts, items, small ? run_chunks : run_channels, job);
+    if (small)
+        cc_parallel_each(context->pool, parts, items, run_chunks, job);
+    else
+        cc_parallel_for(context->pool, parts, items, run_channels, job);
 
     const int64_t pieces = groups * job->panels.count * cc_ceil_div(s->channels * s->taps, TURNED);
     cc_parallel_for(context->pool, cc_parts(context->pool, pieces, 4), pieces, add_gradient, job);

@@ -296,7 +296,7 @@ static cc_status run_scratched(plan *p, cc_task task, int64_t items)
     const bool f32 = p->conv->dtype == CC_F32;
     if (p->packed != NULL)
         cc_parallel_for(p->context->pool, rows, p->conv->oc, f32 ? pack_f32 : pack_f64, p);
-    cc_parallel_for(p->context->pool, parts, items, task, p);
+    cc_parallel_each(p->context->pool, parts, items, task, p);
     if (p->sums != NULL)
         cc_parallel_for(p->context->pool, rows, p->conv->oc, f32 ? add_sums_f32 : add_sums_f64, p);
     cc_blas_leave(p->context->blas);

@@ -40,6 +40,9 @@ cc_status cc_lanes_resolve(cc_lanes_chain *chain)
             return CC_ERR_SHAPE;
         s->ph = s->oh / 2;
         s->pw = s->ow / 2;
+        /* Far more than fits into memory, and no sum of sizes overflows. */
+        int64_t elements;
+        CC_TRY(cc_product((int64_t[]){s->oc, s->ic, s->kh, s->kw, 1 << 12}, 5, &elements));
         ic = s->oc;
         h = s->ph;
         w = s->pw;
@@ -68,8 +71,10 @@ static int64_t block_count(const cc_context *context, const cc_lanes_chain *chai
     return cc_ceil_div(chain->n, context->kernels->lanes);
 }
 
-cc_status cc_lanes_saved_size(const cc_context *context, const cc_lanes_chain *chain, int64_t *bytes)
+cc_status cc_lanes_saved_size(const cc_context *context, const cc_lanes_chain *given, int64_t *bytes)
 {
+    cc_lanes_chain resolved = *given, *const chain = &resolved;
+    CC_TRY(cc_lanes_resolve(chain));
     const layout l = saved_layout(context, chain);
     return cc_mul(l.block, block_count(context, chain), bytes) && *bytes < PTRDIFF_MAX / 2 ? CC_OK
                                                                                            : CC_ERR_OVERFLOW;
@@ -171,9 +176,11 @@ static void forward_blocks(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-cc_status cc_lanes_forward(const cc_context *context, const cc_lanes_chain *chain, const float *x,
+cc_status cc_lanes_forward(const cc_context *context, const cc_lanes_chain *given, const float *x,
                            const float *const *weight, const float *const *bias, void *saved, float *y)
 {
+    cc_lanes_chain resolved = *given, *const chain = &resolved;
+    CC_TRY(cc_lanes_resolve(chain));
     const int64_t lanes = context->kernels->lanes, blocks = block_count(context, chain);
     if (blocks == 0)
         return CC_OK;
@@ -227,7 +234,7 @@ static cc_lanes_target dy_target(const cc_lanes_stage *stage, char *scratch, int
 {
     const cc_lanes_shape *s = &stage->shape;
     const int64_t top = s->kh - 1 - stage->top, left = s->kw - 1 - stage->left;
-    return (cc_lanes_target){.data = (float *)(void *)(scratch + offset),
+    return (cc_lanes_target){.data = scratch == NULL ? NULL : (float *)(void *)(scratch + offset),
                              .rows = s->oh + top + s->kh - 1 - stage->bottom,
                              .columns = s->ow + left + s->kw - 1 - stage->right, .top = top, .left = left};
 }
@@ -310,10 +317,12 @@ static void plan_backward(backward_job *job)
     }
 }
 
-cc_status cc_lanes_backward(const cc_context *context, const cc_lanes_chain *chain, const void *saved,
+cc_status cc_lanes_backward(const cc_context *context, const cc_lanes_chain *given, const void *saved,
                             const float *const *weight, const float *dy, float *const *dw, float *const *db,
                             float *dx)
 {
+    cc_lanes_chain resolved = *given, *const chain = &resolved;
+    CC_TRY(cc_lanes_resolve(chain));
     const int64_t blocks = block_count(context, chain);
     if (blocks == 0)
         return CC_OK;
@@ -321,7 +330,11 @@ cc_status cc_lanes_backward(const cc_context *context, const cc_lanes_chain *cha
     backward_job job = {.context = context, .chain = chain, .layout = saved_layout(context, chain), .saved = saved,
                         .dy = dy, .dx = dx};
     plan_backward(&job);
-    const int64_t gradient_bytes = round_up(job.gradient_size * blocks * (int64_t)sizeof(float));
+    int64_t gradient_bytes;
+    if (!cc_mul(job.gradient_size * (int64_t)sizeof(float), blocks, &gradient_bytes) ||
+        gradient_bytes > PTRDIFF_MAX / 2)
+        return CC_ERR_OVERFLOW;
+    gradient_bytes = round_up(gradient_bytes);
     const int64_t packed_bytes = round_up(job.gradient_size * (int64_t)sizeof(float));
     char *memory = cc_arena_alloc(context->arena, (size_t)(gradient_bytes + packed_bytes + job.scratch_size * parts));
     if (memory == NULL)

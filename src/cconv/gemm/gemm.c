@@ -202,7 +202,7 @@ static void look_ahead(const job *j, int64_t item, int64_t q, bool last, range m
 static void block_task(void *argument, int64_t begin, int64_t end, int part)
 {
     const job *j = argument;
-    float *scratch = j->scratch + part * (j->scratch_b + j->scratch_c);
+    float *scratch = j->scratch == NULL ? NULL : j->scratch + part * (j->scratch_b + j->scratch_c);
     const bool aside = j->partial != NULL || j->turned;
     for (int64_t item = begin; item < end; item++) {
         const range blocks = cut(j->depth_blocks, j->chunks, chunk_of(j, item));

@@ -137,9 +137,9 @@ cc_status cc_cross_entropy_forward(const cc_context *context, const cc_cross_ent
                                    const int64_t *classes, const void *probabilities, const double *weight,
                                    double *losses, double *total, void *dlogits)
 {
-    const int64_t positions = loss->n * loss->spatial;
     double divisor, sum = 0;
     CC_TRY(validate(loss->dtype, loss->n, loss->c, loss->spatial));
+    const int64_t positions = loss->n * loss->spatial;
     if ((classes == NULL) == (probabilities == NULL) || !(loss->smoothing >= 0 && loss->smoothing <= 1))
         return CC_ERR_ARGUMENT;
     CC_TRY(total_weight(loss, classes, weight, &divisor));

@@ -1,0 +1,95 @@
+"""Ctrl-C stops long kernels within a second, and what comes after is right."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cconv
+
+# Signals arrive at random moments while kernels run back to back; a moment between two calls counts as well.
+PROGRAM = """
+import os, random, signal, sys, threading, time
+import numpy as np
+import cconv.functional as F
+
+rng, random_ = np.random.default_rng(0), random.Random(int(sys.argv[2]))
+x = rng.standard_normal((8, 64, 48, 48)).astype(np.float32)
+w = rng.standard_normal((64, 64, 3, 3)).astype(np.float32)
+wide = x.astype(np.float64)
+last = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+kernels = [
+    lambda: F.conv2d(x, w, algo="reference"),
+    lambda: F.conv2d_backward_weight(x, x[..., 1:-1, 1:-1], 3, algo="reference"),
+    lambda: F.conv2d(wide, w.astype(np.float64)),
+    lambda: [F.conv2d(last, w, padding=1) for _ in range(40)],
+    lambda: [F.conv2d_backward_data(last, w, 48, padding=1, algo="direct") for _ in range(40)],
+    lambda: [F.batch_norm_forward(x, w[:, 0, 0, 0], w[:, 0, 0, 0]) for _ in range(400)],
+    lambda: [F.max_pool2d(x, 7, 1, 3) for _ in range(100)],
+    lambda: [F.gelu(wide) for _ in range(100)],
+]
+small = x[:1, :, :8, :8]
+expected = F.conv2d(small, w, padding=1).tobytes()
+stopped = 0
+for shot in range(int(sys.argv[1])):
+    kernel, sent = kernels[shot % len(kernels)], []
+    def fire():
+        time.sleep(random_.uniform(0.001, 0.2))
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+    thread = threading.Thread(target=fire)
+    try:
+        thread.start()
+        while True:
+            kernel()
+    except KeyboardInterrupt:
+        took = time.monotonic() - sent[0]
+        assert took < LIMIT, f"shot {shot}: {took:.2f} s"
+        stopped += 1
+    thread.join()
+    assert F.conv2d(small, w, padding=1).tobytes() == expected
+print("stopped", stopped)
+"""
+
+# A second, on a processor that nobody else uses.
+LIMIT = 1.0 if os.environ.get("CCONV_TIMING") else 5.0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals are sent to a process of its own")
+def test_interrupt_at_random_moments():
+    shots = int(os.environ.get("CCONV_INTERRUPTS", "20"))
+    package = str(Path(cconv.__file__).parents[1])
+    program = f"import sys; sys.path.append({package!r})\nLIMIT = {LIMIT}\n" + PROGRAM
+    answer = subprocess.run(
+        [sys.executable, "-c", program, str(shots), "1"], capture_output=True, text=True, timeout=60 + 10 * shots
+    )
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    assert answer.stdout.split() == ["stopped", str(shots)]
+
+
+def test_a_handler_that_does_not_raise_changes_nothing():
+    """Its Python code runs in the middle of the kernel, and may itself call kernels."""
+    import signal
+
+    import numpy as np
+
+    from cconv import functional as F
+
+    x, w = np.ones((2, 32, 32, 32)), np.ones((32, 32, 3, 3))
+    inner = []
+
+    def handler(number, frame):
+        inner.append(float(F.conv2d(x[:1, :, :4, :4], w)[0, 0, 0, 0]))
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.raise_signal(signal.SIGALRM)
+        for _ in range(3):
+            assert (F.conv2d(x, w, algo="reference") == 288).all()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(inner) > 1 and set(inner) == {288.0}
