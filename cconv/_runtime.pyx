@@ -188,6 +188,7 @@ cdef class Sink:
         cdef void *data = cnp.PyArray_DATA(grad)
         with nogil:
             cc_sink_give(context(), self.sink, self.dtype, self.begin, self.size, data)
+        check(CC_OK, "optimiser step")
 
 
 def create(isa, int threads):

@@ -81,7 +81,7 @@ static void expect_refusal(const fuzz *f, const cc_conv *c, cc_status status)
     FUZZ_EXPECT(status < 0);
     for (int algo = -1; algo < cc_conv_algo_count(); algo++) {
         FUZZ_EXPECT(cc_conv_forward(f->context, algo, c, nothing, nothing, nothing, NULL, nothing) == status);
-        FUZZ_EXPECT(cc_conv_backward_data(f->context, algo, c, nothing, nothing, nothing) == status);
+        FUZZ_EXPECT(cc_conv_backward_data(f->context, algo, c, nothing, nothing, NULL, nothing) == status);
         FUZZ_EXPECT(cc_conv_backward_weight(f->context, algo, c, nothing, nothing, nothing) == status);
     }
     FUZZ_EXPECT(cc_conv_backward_bias(f->context, c, nothing, nothing) == status);
@@ -135,7 +135,7 @@ void fuzz_conv(fuzz *f)
     void *b = options & 1 ? fuzz_array(f, t, c.oc, &b64) : NULL, *start = fuzz_array(f, t, s.w, &start64);
     cc_epilogue epilogue = {.relu = (options & 2) != 0};
     if (options & 4)
-        epilogue.residual = fuzz_array(f, t, s.y, &residual64);
+        epilogue.residual = fuzz_array(f, t, pass == CC_BACKWARD_DATA ? s.x : s.y, &residual64);
 
     /* The oracle, on values and on their magnitudes. */
     cc_conv c64 = c;
@@ -143,7 +143,7 @@ void fuzz_conv(fuzz *f)
     oracle o = {zeros(f, count), zeros(f, count), 0};
     const double *xs[] = {x64, magnitudes(f, x64, s.x)}, *ws[] = {w64, magnitudes(f, w64, s.w)};
     const double *ys[] = {y64, magnitudes(f, y64, s.y)}, *starts[] = {start64, magnitudes(f, start64, s.w)};
-    const double *bs[] = {b64, magnitudes(f, b64, c.oc)}, *residuals[] = {residual64, magnitudes(f, residual64, s.y)};
+    const double *bs[] = {b64, magnitudes(f, b64, c.oc)}, *residuals[] = {residual64, magnitudes(f, residual64, pass == CC_BACKWARD_DATA ? s.x : s.y)};
     for (int i = 0; i < 2; i++) {
         double *to = i == 0 ? o.result : o.bound;
         const cc_epilogue e = {.residual = residuals[i], .relu = epilogue.relu};
@@ -151,7 +151,7 @@ void fuzz_conv(fuzz *f)
             memcpy(to, starts[i], (size_t)count * sizeof(double));
         FUZZ_EXPECT(
             (pass == CC_FORWARD ? cc_conv_forward(f->context, reference, &c64, xs[i], ws[i], bs[i], &e, to)
-             : pass == CC_BACKWARD_DATA ? cc_conv_backward_data(f->context, reference, &c64, ys[i], ws[i], to)
+             : pass == CC_BACKWARD_DATA ? cc_conv_backward_data(f->context, reference, &c64, ys[i], ws[i], e.residual, to)
                                         : cc_conv_backward_weight(f->context, reference, &c64, xs[i], ys[i], to)) ==
             CC_OK);
     }
@@ -167,7 +167,7 @@ void fuzz_conv(fuzz *f)
             memcpy(got, start, (size_t)count * cc_dtype_size(t));
         cc_arena_fail_after(f->context->arena, refuse, 0);
         const cc_status said = pass == CC_FORWARD ? cc_conv_forward(f->context, algo, &c, x, w, b, &epilogue, got)
-                               : pass == CC_BACKWARD_DATA ? cc_conv_backward_data(f->context, algo, &c, y, w, got)
+                               : pass == CC_BACKWARD_DATA ? cc_conv_backward_data(f->context, algo, &c, y, w, epilogue.residual, got)
                                                           : cc_conv_backward_weight(f->context, algo, &c, x, y, got);
         cc_arena_fail_after(f->context->arena, -1, 0);
         if (algo >= 0 && !cc_conv_algo_supports(f->context, algo, &c, pass)) {

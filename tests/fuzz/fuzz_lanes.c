@@ -44,7 +44,7 @@ static void backward(const fuzz *f, stage *s, const double *dpooled, double *dy,
             dy[s->from[i]] = dpooled[i];
     FUZZ_EXPECT(cc_conv_backward_weight(f->context, reference, &s->conv, s->x64, dy, s->dw64) == CC_OK);
     FUZZ_EXPECT(cc_conv_backward_bias(f->context, &s->conv, dy, s->db64) == CC_OK);
-    FUZZ_EXPECT(cc_conv_backward_data(f->context, reference, &s->conv, dy, s->w64, dx) == CC_OK);
+    FUZZ_EXPECT(cc_conv_backward_data(f->context, reference, &s->conv, dy, s->w64, NULL, dx) == CC_OK);
 }
 
 /* The stage as a convolution, with its arrays; false if it is too much for an execution. */
