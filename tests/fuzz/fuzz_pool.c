@@ -44,13 +44,14 @@ static bool measure(const cc_pooling *p, sizes *s)
 static void span(const cc_pooling *p, int axis, int64_t o, int64_t *begin, int64_t *count, int64_t *step)
 {
     const cc_window *w = &p->window;
-    *begin = o * w->stride[axis] - w->pad_before[axis];
-    *count = w->kernel[axis];
-    *step = w->dilation[axis];
     if (p->adaptive) {
         *begin = o * w->input[axis] / w->output[axis];
         *count = ((o + 1) * w->input[axis] + w->output[axis] - 1) / w->output[axis] - *begin;
         *step = 1;
+    } else {
+        *begin = o * w->stride[axis] - w->pad_before[axis];
+        *count = w->kernel[axis];
+        *step = w->dilation[axis];
     }
 }
 
