@@ -97,3 +97,17 @@ def _difference(values, index, step, loss):
     below = loss()
     values[index] = old
     return (above - below) / (2 * step)
+
+
+def numeric_gradient(function, x, step=1e-6):
+    """Central differences of the scalar `function` at every element of `x`, float64."""
+    gradient = np.empty_like(x)
+    for index in np.ndindex(x.shape):
+        kept = x[index]
+        x[index] = kept + step
+        above = function(x)
+        x[index] = kept - step
+        below = function(x)
+        x[index] = kept
+        gradient[index] = (above - below) / (2 * step)
+    return gradient
