@@ -15,7 +15,7 @@ ALGORITHMS = ("reference", "im2col", "direct", "auto")
 
 def test_marks_name_rows():
     assert set(rows.places()) <= set(rows.methods())
-    assert len(rows.methods()) == 110
+    assert len(rows.methods()) == 111
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

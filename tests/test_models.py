@@ -37,6 +37,7 @@ def shapes(net):
 
 
 @pytest.mark.parametrize("name", LENETS)
+@pytest.mark.row("6.01", "6.02", "6.03")
 def test_counts(name):
     arguments, parameters, macs = LENETS[name]
     net = models.lenet5(**arguments, rng=0)
@@ -48,6 +49,7 @@ def test_counts(name):
     assert net(images).shape == (2, 10) and np.isfinite(net(images)).all()
 
 
+@pytest.mark.row("6.01")
 def test_shapes_modern():
     rows = {row.name: row.output_shape[1:] for row in summary(models.lenet5(), (1, 28, 28))}
     names = ("conv1", "pool1", "conv2", "pool2", "flatten", "fc1", "fc2", "fc3")
@@ -64,6 +66,7 @@ def test_shapes_d2l():
 
 
 @pytest.mark.parametrize("side", [28, 32])
+@pytest.mark.row("6.02")
 def test_1998_layer_by_layer(side):
     net = models.lenet5(variant="1998", input_size=side)
     table = summary(net, (1, side, side))
@@ -221,6 +224,7 @@ GOLDEN_CURVE = [
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-5), (np.float64, 1e-7)])
+@pytest.mark.row("1.16")
 def test_golden_curve(dtype, tolerance):
     net = models.lenet5(rng=0).astype(dtype)
     data, grad = nn.gather(net)

@@ -33,12 +33,14 @@ SHAPES["caffe"] = SHAPES["paper"]
 
 
 @pytest.mark.parametrize("variant", ROWS)
+@pytest.mark.row("6.04", "6.05", "6.06")
 def test_counts_and_shapes(variant, no_draws):
     table = check_counts(*ROWS[variant])
     kinds = ("Conv2d", "MaxPool2d", "Flatten", "Linear")
     assert [row.output_shape[1:] for row in table if row.type in kinds] == SHAPES[variant]
 
 
+@pytest.mark.row("6.05")
 def test_neurons_of_the_paper(no_draws):
     table = check_counts(*ROWS["paper"])
     assert sum(np.prod(row.output_shape) for row in table if row.type in ("Conv2d", "Linear")) == 659_272
@@ -57,6 +59,7 @@ def test_keys_are_torchvisions(no_draws):
     assert shapes == expected and list(shapes) == list(expected)
 
 
+@pytest.mark.row("9.04")
 def test_response_norm_where_it_was_published(no_draws):
     norms = {
         variant: [

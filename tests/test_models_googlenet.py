@@ -24,6 +24,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("name", ROWS)
+@pytest.mark.row("6.13", "6.14")
 def test_counts(name, no_draws):
     check_counts(*ROWS[name])
 
@@ -41,6 +42,7 @@ def test_shapes_d2l(no_draws):
     assert shapes_of(table, names) == [(64, 24, 24), (192, 12, 12), (480, 6, 6), (832, 3, 3), (1024,)]
 
 
+@pytest.mark.row("6.12")
 def test_first_block_of_the_paper(no_draws):
     block = models.googlenet(variant="paper").inception3a
     assert isinstance(block, nn.Concat)

@@ -16,6 +16,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=["d2l", "d2l-imagenet", "caffe", "cifar10"])
+@pytest.mark.row("6.11")
 def test_counts(row, no_draws):
     check_counts(*row)
 
@@ -35,6 +36,7 @@ def test_keys(no_draws):
     assert keys == [f"{name}.{kind}" for name in names for kind in ("weight", "bias")]
 
 
+@pytest.mark.row("6.11")
 def test_pools_stride(no_draws):
     pools = [layer for layer in models.nin() if isinstance(layer, nn.MaxPool2d)]
     assert [(pool.kernel_size, pool.stride) for pool in pools] == [((3, 3), (2, 2))] * 3

@@ -29,12 +29,14 @@ CIFAR = {
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join([row[0], *map(str, row[1].values())]))
+@pytest.mark.row("6.16", "6.17")
 def test_counts(row, no_draws):
     check_counts(*row)
 
 
 @pytest.mark.parametrize("shortcut", ["A", "B", "plain"])
 @pytest.mark.parametrize("depth", CIFAR)
+@pytest.mark.row("6.17", "6.18")
 def test_counts_cifar(depth, shortcut, no_draws):
     params, macs, convs, channels, params_b, macs_b = CIFAR[depth]
     if shortcut == "B":
@@ -81,6 +83,7 @@ def test_keys_are_torchvisions(no_draws):
     assert len(state) == 320
 
 
+@pytest.mark.row("6.15")
 def test_a_block_whose_branch_is_zero_is_its_shortcut():
     block = models.resnet20(rng=0).layer2[0]
     block["_sum"]["_body"].bn2.weight.data = np.zeros(32)
@@ -90,6 +93,7 @@ def test_a_block_whose_branch_is_zero_is_its_shortcut():
     np.testing.assert_array_equal(y[:, 16:], 0)
 
 
+@pytest.mark.row("3.09")
 def test_gradient_passes_a_silent_branch_bit_for_bit():
     block = models.resnet20(rng=0).layer1[1]["_sum"]
     block["_body"].bn2.weight.data = np.zeros(16)

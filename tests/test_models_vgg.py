@@ -23,6 +23,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join([row[0], *map(str, row[1].values())]))
+@pytest.mark.row("6.07", "6.08", "6.10")
 def test_counts_and_shapes(row, no_draws):
     table = check_counts(*row)
     pools = [r.output_shape[1:] for r in table if r.type == "MaxPool2d"]
@@ -41,6 +42,7 @@ def test_where_the_parameters_are(no_draws):
     assert sum(p.data.nbytes for p in models.vgg16().parameters()) == 553_430_176
 
 
+@pytest.mark.row("6.09", "9.02")
 def test_recipe_of_the_paper(no_draws):
     net = models.vgg16()
     convs = [layer for layer in net.features if isinstance(layer, nn.Conv2d)]
@@ -51,6 +53,7 @@ def test_recipe_of_the_paper(no_draws):
     assert kinds.count("ReLU") == 15 and "LocalResponseNorm" not in kinds
 
 
+@pytest.mark.row("9.03")
 def test_keys_are_torchvisions(no_draws):
     keys = list(models.vgg16().state_dict())
     convs = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]

@@ -6,6 +6,7 @@ from cconv.models import lenet5
 from cconv.summary import summary
 
 
+@pytest.mark.row("1.15")
 def test_totals_are_the_sums_of_the_rows():
     table = summary(lenet5(), (1, 28, 28))
     assert table.params == sum(row.params for row in table) == 61_706
@@ -39,6 +40,7 @@ def test_branches_and_shared_layers():
     assert table.macs == net.macs((1, 6)) == 36 + 36 + 12 and table[-1].output_shape == (1, 8)
 
 
+@pytest.mark.row("1.21")
 def test_receptive_field():
     fields = {row.name: row.receptive_field for row in summary(lenet5(), (1, 28, 28))}
     assert [fields[n] for n in ("conv1", "pool1", "conv2", "pool2", "fc1")] == [
