@@ -97,10 +97,10 @@ def _named_padding(kind, n, k, s, d, name):
     if kind == "valid":
         return (0, 0)
     if kind == "full":
-        return (reach, reach)
+        return whole(reach, name), whole(reach, name)
     if kind in ("same", "same_lower"):
         total = max((-(-n // s) - 1) * s + reach + 1 - n, 0)
-        small, large = total // 2, total - total // 2
+        small, large = total // 2, whole(total, name) - total // 2
         return (small, large) if kind == "same" else (large, small)
     raise ValueError(f"{name} must be 'valid', 'same', 'same_lower', 'full', an int or a tuple, got {kind!r}")
 
