@@ -30,7 +30,7 @@ cdef extern from "conv/conv.h" nogil:
     cc_status cc_conv_resolve(cc_conv *conv)
     int cc_conv_algo_count()
     const char *cc_conv_algo_name(int algo)
-    bint cc_conv_algo_needs_blas(int algo)
+    bint cc_conv_algo_needs_blas(int algo, cc_dtype dtype)
     bint cc_conv_algo_approximate(int algo)
     bint cc_conv_algo_pays(const cc_context *context, int algo, const cc_conv *conv, cc_pass which)
     bint cc_conv_algo_supports(const cc_context *context, int algo, const cc_conv *conv, cc_pass which)
@@ -166,7 +166,7 @@ cdef class Convolution:
             index = ALGORITHMS.index(self.name)
             if not cc_conv_algo_supports(context(), index, &self.conv, which):
                 raise ValueError(f"algo {self.name!r} cannot do {PASSES[<int>which]} of {self.describe()}")
-        if cc_conv_algo_needs_blas(index):
+        if cc_conv_algo_needs_blas(index, self.conv.dtype):
             runtime.load_blas()
         if runtime.verbose:
             runtime.say(f"conv {PASSES[<int>which]} of {self.describe()}: {self.choice(index, which)}")

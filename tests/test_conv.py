@@ -27,8 +27,9 @@ def integers(rng, shape, dtype):
 
 
 def same(got, expected, algo):
-    if algo in CLOSE and got.dtype == np.float32:
-        assert np.linalg.norm(got - expected) <= 2e-5 * max(np.linalg.norm(expected), 1e-30)
+    if algo in CLOSE:
+        bound = 2e-5 if got.dtype == np.float32 else 1e-12
+        assert np.linalg.norm(got - expected) <= bound * max(np.linalg.norm(expected), 1e-30)
     else:
         np.testing.assert_array_equal(got, expected)
 

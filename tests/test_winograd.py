@@ -205,7 +205,7 @@ def test_supported_geometry(taps):
             "double": {"padding": 1, "dtype": np.float64},
         }.items()
     }
-    assert listed == {"plain": True, "widest": True, "wide": False, "stride": False, "dilation": False, "double": False}
+    assert listed == {"plain": True, "widest": True, "wide": False, "stride": False, "dilation": False, "double": True}
     for kernel in [(3, 5), (5, 3), (1, 5), (4, 4), (7, 7)]:
         assert "winograd" not in F.conv_algorithms((2, 8, 9, 9), (8, 8, *kernel), channels_last=True)
     assert "winograd" not in F.conv_algorithms((2, 8, 9, 9), (8, 4, taps, taps), groups=2, channels_last=True)

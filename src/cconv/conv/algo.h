@@ -28,15 +28,15 @@ typedef struct cc_conv_algo {
                                  void *dw);
 } cc_conv_algo;
 
-extern const cc_conv_algo cc_conv_pointwise;
+extern const cc_conv_algo cc_conv_pointwise, cc_conv_pointwise_double;
 extern const cc_conv_algo cc_conv_depthwise;
-extern const cc_conv_algo cc_conv_direct;
-extern const cc_conv_algo cc_conv_winograd;
+extern const cc_conv_algo cc_conv_direct, cc_conv_direct_double;
+extern const cc_conv_algo cc_conv_winograd, cc_conv_winograd_double;
 extern const cc_conv_algo cc_conv_im2col;
 extern const cc_conv_algo cc_conv_reference;
 
-/* NULL for an index that is not in the list. */
-const cc_conv_algo *cc_conv_algo_get(int algo);
+/* NULL for an index that is not in the list. An algorithm may be written for each dtype apart. */
+const cc_conv_algo *cc_conv_algo_get(int algo, cc_dtype dtype);
 
 /* y = b for every position (0 without b). */
 void cc_conv_broadcast_bias(const cc_context *context, const cc_conv *conv, const void *b, void *y);

@@ -1,42 +1,45 @@
 #include "algo.h"
 
 /* In order of preference: `auto` takes the first that supports the geometry and pays. The last two do everything. */
-static const cc_conv_algo *const algos[] = {
-    &cc_conv_depthwise,
-    &cc_conv_pointwise,
-    &cc_conv_winograd,
-    &cc_conv_direct,
-    &cc_conv_im2col,
-    &cc_conv_reference,
+static const cc_conv_algo *const algos[][2] = {
+    {[CC_F32] = &cc_conv_depthwise, [CC_F64] = &cc_conv_depthwise},
+    {[CC_F32] = &cc_conv_pointwise, [CC_F64] = &cc_conv_pointwise_double},
+    {[CC_F32] = &cc_conv_winograd, [CC_F64] = &cc_conv_winograd_double},
+    {[CC_F32] = &cc_conv_direct, [CC_F64] = &cc_conv_direct_double},
+    {[CC_F32] = &cc_conv_im2col, [CC_F64] = &cc_conv_im2col},
+    {[CC_F32] = &cc_conv_reference, [CC_F64] = &cc_conv_reference},
 };
 
 #define COUNT ((int)(sizeof algos / sizeof algos[0]))
 
 int cc_conv_algo_count(void) { return COUNT; }
 
-const cc_conv_algo *cc_conv_algo_get(int algo) { return algo >= 0 && algo < COUNT ? algos[algo] : NULL; }
+const cc_conv_algo *cc_conv_algo_get(int algo, cc_dtype dtype)
+{
+    return algo >= 0 && algo < COUNT && (dtype == CC_F32 || dtype == CC_F64) ? algos[algo][dtype] : NULL;
+}
 
 const char *cc_conv_algo_name(int algo)
 {
-    const cc_conv_algo *a = cc_conv_algo_get(algo);
+    const cc_conv_algo *a = cc_conv_algo_get(algo, CC_F32);
     return a != NULL ? a->name : NULL;
 }
 
-bool cc_conv_algo_needs_blas(int algo)
+bool cc_conv_algo_needs_blas(int algo, cc_dtype dtype)
 {
-    const cc_conv_algo *a = cc_conv_algo_get(algo);
+    const cc_conv_algo *a = cc_conv_algo_get(algo, dtype);
     return a != NULL && a->needs_blas;
 }
 
 bool cc_conv_algo_approximate(int algo)
 {
-    const cc_conv_algo *a = cc_conv_algo_get(algo);
+    const cc_conv_algo *a = cc_conv_algo_get(algo, CC_F32);
     return a != NULL && a->approximate;
 }
 
 bool cc_conv_algo_supports(const cc_context *context, int algo, const cc_conv *conv, cc_pass pass)
 {
-    const cc_conv_algo *a = cc_conv_algo_get(algo);
+    const cc_conv_algo *a = cc_conv_algo_get(algo, conv->dtype);
     cc_conv resolved = *conv;
     if (a == NULL || pass < CC_FORWARD || pass >= CC_PASSES || cc_conv_resolve(&resolved) != CC_OK)
         return false;
@@ -73,7 +76,7 @@ static bool suits(const cc_context *context, const cc_conv_algo *a, const cc_con
 
 bool cc_conv_algo_pays(const cc_context *context, int algo, const cc_conv *conv, cc_pass pass)
 {
-    const cc_conv_algo *a = cc_conv_algo_get(algo);
+    const cc_conv_algo *a = cc_conv_algo_get(algo, conv->dtype);
     cc_conv resolved = *conv;
     return a != NULL && pass >= CC_FORWARD && pass < CC_PASSES && cc_conv_resolve(&resolved) == CC_OK &&
            suits(context, a, &resolved, pass);
@@ -85,7 +88,7 @@ int cc_conv_algo_choose(const cc_context *context, const cc_conv *conv, cc_pass 
     if (cc_conv_resolve(&resolved) != CC_OK)
         return COUNT - 1;
     for (int i = 0; i < COUNT - 1; i++)
-        if (suits(context, algos[i], &resolved, pass))
+        if (suits(context, algos[i][resolved.dtype], &resolved, pass))
             return i;
     return COUNT - 1;
 }

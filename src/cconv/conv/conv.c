@@ -38,7 +38,7 @@ static cc_status prepare(const cc_context *context, int algo, const cc_conv *con
     CC_TRY(cc_conv_resolve(resolved));
     if (algo < 0)
         algo = cc_conv_algo_choose(context, resolved, pass);
-    *found = cc_conv_algo_get(algo);
+    *found = cc_conv_algo_get(algo, resolved->dtype);
     if (*found == NULL)
         return CC_ERR_ARGUMENT;
     return (*found)->supports(context, resolved, pass) ? CC_OK : CC_ERR_UNSUPPORTED;

@@ -38,7 +38,7 @@ cc_status cc_conv_resolve(cc_conv *conv);
 /* Algorithms have indices 0 .. cc_conv_algo_count()-1 in order of preference; the reference is last. */
 int cc_conv_algo_count(void);
 const char *cc_conv_algo_name(int algo);
-bool cc_conv_algo_needs_blas(int algo);
+bool cc_conv_algo_needs_blas(int algo, cc_dtype dtype);
 bool cc_conv_algo_approximate(int algo);
 bool cc_conv_algo_supports(const cc_context *context, int algo, const cc_conv *conv, cc_pass pass);
 

@@ -290,7 +290,7 @@ static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
 static const cc_conv_algo *exact_algo(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
     for (int i = 0; i < cc_conv_algo_count() - 1; i++) {
-        const cc_conv_algo *algo = cc_conv_algo_get(i);
+        const cc_conv_algo *algo = cc_conv_algo_get(i, CC_F32);
         if (algo != &cc_conv_winograd && !algo->needs_blas && algo->supports(context, conv, pass))
             return algo;
     }
