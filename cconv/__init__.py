@@ -23,8 +23,13 @@ from cconv.runtime import get_exact, get_num_threads, set_exact, set_num_threads
 if "threadpoolctl" in _sys.modules:
     importlib.import_module("cconv.threadpool")
 
-_LAZY_MODULES = {"functional", "nn", "models", "optim", "data", "callbacks", "metrics", "plot", "explain"}
-_LAZY_NAMES = {"Model": "cconv.model", "History": "cconv.history", "recalibrate": "cconv.population"}
+_LAZY_MODULES = {"functional", "nn", "models", "optim", "data", "callbacks", "metrics", "plot", "explain", "compat"}
+_LAZY_NAMES = {
+    "Model": "cconv.model",
+    "History": "cconv.history",
+    "recalibrate": "cconv.population",
+    "gradcheck": "cconv.gradients",
+}
 
 __all__ = [
     "get_exact", "get_num_threads", "set_exact", "set_num_threads", "show_config", "__version__", *_LAZY_MODULES, *_LAZY_NAMES,

@@ -1,7 +1,6 @@
 """A network with a loss and an optimiser: fit, evaluate, predict, save."""
 
 import math
-import sys
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from cconv.data.source import Source
 from cconv.functional._arguments import whole
 from cconv.fuse import fuse
 from cconv.history import History
+from cconv.inspected import Inspected
 from cconv.interrupt import Held
 from cconv.metrics import named
 from cconv.nn.combine import run_backward
@@ -19,7 +19,7 @@ from cconv.nn.loss import loss_of
 from cconv.progress import Progress
 
 
-class Model:
+class Model(Inspected):
     """Trains and runs a network, with Keras's verbs.
 
     Parameters
@@ -279,28 +279,6 @@ class Model:
                 results = np.empty((len(x), *outputs.shape[1:]), outputs.dtype)
             results[start : start + len(outputs)] = outputs
         return results
-
-    def summary(self, input_shape=None):
-        """Print and return the layers, output shapes, parameters and multiply-adds.
-
-        Parameters
-        ----------
-        input_shape : tuple, optional
-            Of one sample, such as (1, 28, 28); that of the training data unless given.
-
-        Returns
-        -------
-        cconv.summary.Summary
-            Interactive sessions show it themselves, so it is not printed there.
-        """
-        from cconv.summary import summary
-
-        if input_shape is None and self.input_shape is None:
-            raise ValueError("input_shape is needed before the first fit")
-        table = summary(self.net, self.input_shape if input_shape is None else input_shape)
-        if not hasattr(sys, "ps1"):
-            print(table)
-        return table
 
     def save(self, path):
         """Write network, optimiser and training state to `path`, completely or not at all (safetensors).
