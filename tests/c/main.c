@@ -1,7 +1,8 @@
 /* main.c -- the table of checks, and the runner.
  *
- *   driver [--bench] [--isa NAME] [--seed N] [--rounds N] [--skip TEST] [NAME ...]
+ *   driver [--bench] [--isa NAME] [--seed N] [--rounds N] [--threads N] [--skip TEST] [NAME ...]
  */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,44 @@ static void every_slot_checked(check *c)
     EXPECT(c, missing == 0);
 }
 
+/* The checks of one thread among several that run at the same time. */
+typedef struct among {
+    pthread_t thread;
+    check check;
+    long rounds;
+} among;
+
+static void *run_among(void *argument)
+{
+    among *a = argument;
+    for (long round = 0; round < a->rounds; round++)
+        for (size_t k = 0; k < COUNT(checks); k++)
+            checks[k].run(&a->check);
+    return NULL;
+}
+
+/* Every check of this instruction set on `threads` threads at once. */
+static void run_at_once(check *c, int threads, long rounds)
+{
+    among *all = calloc((size_t)threads, sizeof *all);
+    if (all == NULL)
+        abort();
+    for (int t = 0; t < threads; t++) {
+        all[t].check = *c;
+        all[t].check.passed = all[t].check.failed = 0;
+        all[t].check.random = c->random ^ (uint64_t)(t + 1) * 0xD1342543DE82EF95u;
+        all[t].rounds = rounds;
+        if (pthread_create(&all[t].thread, NULL, run_among, &all[t]) != 0)
+            abort();
+    }
+    for (int t = 0; t < threads; t++) {
+        pthread_join(all[t].thread, NULL);
+        c->passed += all[t].check.passed;
+        c->failed += all[t].check.failed;
+    }
+    free(all);
+}
+
 /* No names: all. */
 static bool is_wanted(const char *name, const char **names, int count)
 {
@@ -62,6 +101,7 @@ int main(int argc, char **argv)
     const char *wanted[16];
     int wanted_count = 0;
     long rounds = 200;
+    int threads = 1;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--bench") == 0)
             c.bench = true;
@@ -71,12 +111,14 @@ int main(int argc, char **argv)
             c.random ^= strtoull(argv[++i], NULL, 10) * 0xD1342543DE82EF95u;
         else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc)
             rounds = strtol(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc)
+            threads = (int)strtol(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--skip") == 0 && i + 1 < argc)
             skipped = argv[++i];
         else if (argv[i][0] != '-' && wanted_count < (int)COUNT(wanted))
             wanted[wanted_count++] = argv[i];
         else {
-            fprintf(stderr, "usage: %s [--bench] [--isa NAME] [--seed N] [--rounds N] [--skip TEST] [NAME ...]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--bench] [--isa NAME] [--seed N] [--rounds N] [--threads N] [--skip TEST] [NAME ...]\n", argv[0]);
             return 2;
         }
     }
@@ -100,6 +142,12 @@ int main(int argc, char **argv)
         }
         if (wanted_count == 0)
             every_slot_checked(&c);
+        if (threads > 1) {
+            const int64_t passed = c.passed, failed = c.failed;
+            run_at_once(&c, threads, rounds);
+            printf("%-8s %d at once      %8lld right, %lld wrong\n", name, threads, (long long)(c.passed - passed),
+                   (long long)(c.failed - failed));
+        }
         ran++;
     }
     if (ran == 0) {
