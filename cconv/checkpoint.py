@@ -17,6 +17,7 @@ import sys
 import numpy as np
 
 from cconv import nn
+from cconv.nn.base import limited_parameters
 
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "|b1",
@@ -138,7 +139,8 @@ def load_model(cls, path, net=None, optimizer=None):
         if net is None:
             if architecture is None:
                 raise CheckpointError("the network has layers from outside cconv.nn; pass net=")
-            net = nn.build(architecture)
+            with limited_parameters(sum(array.nbytes for array in tensors.values())):
+                net = nn.build(architecture)
         net.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(_OPTIMIZER)})
         model = cls(
             net,
@@ -153,7 +155,7 @@ def load_model(cls, path, net=None, optimizer=None):
                 layer.set_random_state(training["random"][name])
         shape = training["input_shape"]
         model.restore(training["epoch"], None if shape is None else tuple(shape), training["place"], training["notes"])
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"{path}: not a usable model: {error}") from error
     return model
 

@@ -25,7 +25,7 @@ def _labels(outputs, target):
 def accuracy(outputs, target):
     """Share of samples whose largest output is their class's."""
     outputs, target = _labels(outputs, target)
-    return np.count_nonzero(outputs.argmax(axis=1) == target) / max(len(target), 1)
+    return float(np.count_nonzero(outputs.argmax(axis=1) == target) / max(len(target), 1))
 
 
 def top_k_accuracy(outputs, target, k=5):
@@ -34,7 +34,7 @@ def top_k_accuracy(outputs, target, k=5):
     own = outputs[np.arange(len(target)), target]
     # A NaN is above everything: it must not count as a hit.
     above = np.count_nonzero(~(outputs <= own[:, None]), axis=1)
-    return np.count_nonzero(above < whole(k, "k", 1)) / max(len(target), 1)
+    return float(np.count_nonzero(above < whole(k, "k", 1)) / max(len(target), 1))
 
 
 def confusion_matrix(outputs, target, num_classes=None):

@@ -35,7 +35,9 @@ def main():
         for scale in (0.1, 1.0, 5.0):
             for batch_norm in (False, True):
                 loss, accuracy = train(data, batch_norm, lr, scale, arguments.epochs)
-                print(f"{'with' if batch_norm else 'without':10}  {lr:13}  {scale:9}  {loss:8.4f}  {100 * accuracy:8.2f} %")
+                print(
+                    f"{'with' if batch_norm else 'without':10}  {lr:13}  {scale:9}  {loss:8.4f}  {100 * accuracy:8.2f} %"
+                )
 
 
 if __name__ == "__main__":

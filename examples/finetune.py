@@ -43,7 +43,11 @@ def main():
         path = Path(folder) / "old.safetensors"
         model.save(path)
         weights = {name: array for name, array in read(path)[0].items() if not name.startswith(("optimizer/", "fc3."))}
-    for title, loaded, frozen in (("afresh", False, False), ("from the old weights", True, False), ("convolutions kept", True, True)):
+    for title, loaded, frozen in (
+        ("afresh", False, False),
+        ("from the old weights", True, False),
+        ("convolutions kept", True, True),
+    ):
         net = models.lenet5(num_classes=5, rng=1)
         if loaded:
             net.load_state_dict(weights, strict=False)

@@ -16,7 +16,8 @@ from cconv.data import Compose, RandomCrop, RandomHorizontalFlip, cifar10
 def train(data, depth, shortcut, epochs):
     (x, y), test = data
     net = nn.Sequential(
-        nn.Normalize((0.491, 0.482, 0.446), (0.247, 0.243, 0.261)), models.create(f"resnet{depth}", shortcut=shortcut, rng=0)
+        nn.Normalize((0.491, 0.482, 0.446), (0.247, 0.243, 0.261)),
+        models.create(f"resnet{depth}", shortcut=shortcut, rng=0),
     )
     model = cconv.Model(net, optimizer=cconv.optim.SGD(0.1, momentum=0.9, weight_decay=1e-4))
     augment = Compose([RandomCrop(32, 4), RandomHorizontalFlip()])

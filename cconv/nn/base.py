@@ -4,9 +4,27 @@ A layer keeps parameters and buffers and nothing about a call: the backward clos
 needs, so two threads may run one network. No layer modifies an array it was given.
 """
 
+import contextlib
+import contextvars
+
 import numpy as np
 
 from cconv import _runtime
+
+_allowance = contextvars.ContextVar("bytes of parameters that may still be made", default=None)
+
+
+@contextlib.contextmanager
+def limited_parameters(nbytes):
+    """Within it Parameters of more than `nbytes` together are a ValueError, before their memory is touched.
+
+    A description from an untrusted file must not cost more than the file itself.
+    """
+    token = _allowance.set(nbytes)
+    try:
+        yield
+    finally:
+        _allowance.reset(token)
 
 
 class Parameter:
@@ -26,6 +44,11 @@ class Parameter:
     __slots__ = ("_data", "_grad", "sink")
 
     def __init__(self, data):
+        left = _allowance.get()
+        if left is not None:
+            if data.nbytes > left:
+                raise ValueError(f"a parameter of {data.nbytes} bytes is larger than its file allows")
+            _allowance.set(left - data.nbytes)
         self._data = np.ascontiguousarray(data)
         self._grad = None
         self.sink = None

@@ -1,0 +1,89 @@
+"""Runs the recipes of examples/ and writes their results as a table, into README.md when asked.
+
+    python benchmarks/recipes.py [--only NAME]... [--readme README.md] [--json FILE]
+
+In the README the table stands between the lines
+    <!-- recipes: begin -->
+    <!-- recipes: end -->
+Rows that are not measured again keep what the JSON file says of them.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from timing import machine
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+BEGIN, END = "<!-- recipes: begin -->", "<!-- recipes: end -->"
+# name -> (title, words after python examples/, seeds)
+RECIPES = {
+    "lenet5": ("LeNet-5, MNIST, 15 epochs", ["lenet5_mnist.py"], (0, 1, 2)),
+    "lenet5-augmented": (
+        "LeNet-5, MNIST shifted by up to 2 pixels, 30 epochs",
+        ["lenet5_mnist.py", "--augment"],
+        (0, 1, 2),
+    ),
+    "cifar10": ("small residual network, CIFAR-10, 12 epochs", ["cifar10.py"], (0,)),
+    "cifar10-resnet20": ("ResNet-20, CIFAR-10, 30 epochs", ["cifar10.py", "resnet20"], (0,)),
+    "cifar10-vgg": ("small VGG, CIFAR-10, 15 epochs", ["cifar10.py", "vgg"], (0,)),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=RECIPES, metavar="NAME", help=", ".join(RECIPES))
+    parser.add_argument("--readme", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    kept = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
+    for name in arguments.only or RECIPES:
+        title, words, seeds = RECIPES[name]
+        runs = [measured(words, seed) for seed in seeds]
+        kept[name] = {"title": title, "runs": runs}
+        print(f"{title}: {runs}")
+        if arguments.json:
+            arguments.json.write_text(json.dumps(kept, indent=1) + "\n")
+    if arguments.readme:
+        write(arguments.readme, table(kept))
+    else:
+        print(table(kept))
+
+
+def measured(words, seed):
+    """The last line of an example as numbers: test error in percent and seconds."""
+    command = [sys.executable, str(EXAMPLES / words[0]), *words[1:], "--seed", str(seed)]
+    last = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    kind, percent, time, unit = re.fullmatch(
+        r"test (error|accuracy) ([\d.]+) % after ([\d.]+) (s|minutes)", last
+    ).groups()
+    error = float(percent) if kind == "error" else 100 - float(percent)
+    return {"seed": seed, "error": round(error, 2), "seconds": float(time) * (60 if unit == "minutes" else 1)}
+
+
+def table(results):
+    lines = ["| recipe | test error, % (seed) | seconds |", "|---|---|---:|"]
+    for name in RECIPES:
+        if name in results:
+            runs = results[name]["runs"]
+            errors = ", ".join(f"{run['error']:.2f} ({run['seed']})" for run in runs)
+            lines.append(f"| {results[name]['title']} | {errors} | {max(run['seconds'] for run in runs):,.0f} |")
+    facts = machine(2)
+    return "\n".join(
+        [*lines, "", f"{facts['processor']}, {facts['cores']} cores, {facts['isa']}, {facts['date'][:10]}."]
+    )
+
+
+def write(path, text):
+    content = path.read_text()
+    if BEGIN not in content or END not in content:
+        raise SystemExit(f"{path} has no lines {BEGIN} and {END}")
+    head, rest = content.split(BEGIN, 1)
+    path.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}")
+
+
+if __name__ == "__main__":
+    main()
