@@ -28,7 +28,10 @@ def places():
             if isinstance(node, ast.FunctionDef):
                 for identifier in _marks(node):
                     found.setdefault(identifier, []).append(f"{path.relative_to(TESTS)}::{node.name}")
-    for path in sorted([*PAGES.rglob("*.rst"), *PAGES.rglob("*.md"), *PAGES.rglob("*.py")]):
+    pages = {path for ending in ("rst", "md", "py") for path in PAGES.rglob(f"*.{ending}")}
+    for path in sorted(pages):
+        if path.relative_to(PAGES).parts[0] in ("generated", "_build"):
+            continue
         for identifiers in re.findall(r"^(?:# )?\.\. row:: (.+)$", path.read_text(), re.M):
             for identifier in identifiers.split():
                 found.setdefault(identifier.strip(","), []).append(f"docs/{path.relative_to(PAGES)}")

@@ -1,0 +1,77 @@
+"""
+One convolution, several algorithms
+===================================
+
+The same sums, made in different orders: which algorithms fit, how exact they are, and how the choice is yours.
+
+.. row:: 2.01 2.08 2.09 2.10 1.14 1.20
+"""
+
+import numpy as np
+
+import cconv.functional as F
+from cconv import nn
+
+rng = np.random.default_rng(0)
+x, w = rng.standard_normal((2, 64, 17, 15)), rng.standard_normal((32, 64, 3, 3))
+x32, w32 = x.astype(np.float32), w.astype(np.float32)
+
+for name, options in {
+    "3x3": {},
+    "3x3, stride 2": {"stride": 2},
+    "depthwise": {"groups": 64},
+}.items():
+    shape = (64, 1, 3, 3) if "groups" in options else w.shape
+    print(f"{name:14}", F.conv_algorithms(x.shape, shape, padding=1, channels_last=True, **options))
+print(f"{'1x1':14}", F.conv_algorithms(x.shape, (32, 64, 1, 1), channels_last=True))
+
+# %%
+# "auto" takes the first that fits. Winograd's algorithm is offered for 3x3 kernels at stride 1 alone: depthwise layers have too few sums to
+# pay for its transforms. Its errors are larger than those of the plain sum, the price of fewer multiplications. Against the plain
+# loops in double precision:
+
+exact = F.conv2d(x, w, padding=1, algo="reference")
+for algo in ("reference", "im2col", "direct", "winograd"):
+    y = F.conv2d(x32, w32, padding=1, algo=algo)
+    print(f"{algo:10} {np.linalg.norm(y - exact) / np.linalg.norm(exact):.1e} in float32")
+print(
+    f"{'im2col':10} {np.linalg.norm(F.conv2d(x, w, padding=1, algo='im2col') - exact) / np.linalg.norm(exact):.1e} in float64"
+)
+
+# %%
+# Small integers have no rounding at all, so the algorithms that only add products agree to the bit:
+
+xi, wi = rng.integers(-5, 6, x.shape).astype(np.float32), rng.integers(-5, 6, w.shape).astype(np.float32)
+results = [F.conv2d(xi, wi, padding=1, algo=algo) for algo in ("reference", "im2col", "direct")]
+all((result == results[0]).all() for result in results)
+
+# %%
+# A layer takes its own ``algo``, and refuses one that does not fit:
+
+layer = nn.Conv2d(64, 32, 3, padding=1, algo="direct", rng=0)
+print(layer(x32).shape)
+try:
+    nn.Conv2d(64, 32, 3, stride=2, algo="winograd", rng=0)(x32)
+except ValueError as error:
+    print(error)
+
+# %%
+# A 1x1 convolution is a matrix product at each pixel: weights (out x in) times pixels (in x positions). It mixes channels, adds a nonlinearity if an
+# activation follows, and sees no neighbours.
+
+w1 = rng.standard_normal((32, 64, 1, 1))
+product = np.einsum("oc,nchw->nohw", w1[..., 0, 0], x)
+np.abs(F.conv2d(x, w1) - product).max() < 1e-12
+
+# %%
+# Groups cut the channels into independent convolutions; as many groups as channels make it depthwise. AlexNet had two groups, one for
+# each of its two graphics cards.
+
+small, kernels = np.arange(18.0).reshape(1, 2, 3, 3), np.arange(8.0).reshape(2, 1, 2, 2)
+F.conv2d(small, kernels, groups=2)
+
+# %%
+# The plain definition as the measure for all: a matrix product is what most algorithms come down to.
+
+a, b = rng.standard_normal((64, 50)), rng.standard_normal((40, 50))
+np.abs(F.linear(a, b) - a @ b.T).max() < 1e-13
