@@ -175,7 +175,7 @@ def _random_layers(net):
 
 def _arguments(optimizer):
     """The constructor arguments that the optimiser keeps as attributes of the same name."""
-    names = inspect.signature(type(optimizer)).parameters
+    names = [*inspect.signature(type(optimizer)).parameters, *getattr(optimizer, "shared_options", ())]
     return {name: getattr(optimizer, name) for name in names if hasattr(optimizer, name)}
 
 

@@ -1,6 +1,7 @@
 """A network with a loss and an optimiser: fit, evaluate, predict, save."""
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -185,7 +186,8 @@ class Model(Inspected):
         self.epoch, self._totals = loader.epoch, None
         logs = {name: total / max(len(loader.x), 1) for name, total in totals.items()}
         if validation_data is not None:
-            results = self._evaluate(*validation_data, 256)
+            with getattr(self.optimizer, "averaged", nullcontext)():
+                results = self._evaluate(*validation_data, 256)
             logs |= {f"val_{name}": value for name, value in results.items()}
         hooks.call("on_epoch_end", epoch, logs)
 

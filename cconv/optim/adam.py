@@ -16,6 +16,7 @@ class Adam(Optimizer):
     ----------
     lr, eps, weight_decay : float
     betas : (beta1, beta2), each in [0, 1)
+    **shared : clip_norm, clip_value, accumulate, no_decay, ema; see `Optimizer`
 
     Raises
     ------
@@ -27,8 +28,8 @@ class Adam(Optimizer):
     options = ("lr", "betas", "eps", "weight_decay")
     decoupled = False
 
-    def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
-        super().__init__(lr)
+    def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, **shared):
+        super().__init__(lr, **shared)
         self.betas = tuple(float(beta) for beta in betas)
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas must be two numbers in [0, 1), got {betas}")
@@ -51,5 +52,5 @@ class AdamW(Adam):
 
     decoupled = True
 
-    def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
-        super().__init__(lr, betas, eps, weight_decay)
+    def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, **shared):
+        super().__init__(lr, betas, eps, weight_decay, **shared)

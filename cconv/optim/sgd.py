@@ -14,6 +14,7 @@ class SGD(Optimizer):
     ----------
     lr, momentum, weight_decay, dampening : float
     nesterov : bool (Sutskever et al. 2013); needs momentum and no dampening
+    **shared : clip_norm, clip_value, accumulate, no_decay, ema; see `Optimizer`
 
     Raises
     ------
@@ -24,8 +25,8 @@ class SGD(Optimizer):
     slots = ("momentum_buffer",)
     options = ("lr", "momentum", "weight_decay", "nesterov", "dampening")
 
-    def __init__(self, lr=0.01, momentum=0.0, weight_decay=0.0, nesterov=False, dampening=0.0):
-        super().__init__(lr)
+    def __init__(self, lr=0.01, momentum=0.0, weight_decay=0.0, nesterov=False, dampening=0.0, **shared):
+        super().__init__(lr, **shared)
         self.momentum = nonnegative(momentum, "momentum")
         self.weight_decay = nonnegative(weight_decay, "weight_decay")
         self.dampening = float(dampening)
