@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,17 @@ def test_layers_walk(load):
     x = np.ones(rows[0][3], np.float32)
     assert rows[0][2].output_shape(x.shape) == (128, 16, 32, 32)
     assert json.dumps([row[3] for row in rows])
+
+
+@pytest.mark.row("2.06")
+def test_crossover_of_transforms(load):
+    bench = load("bench_fft")
+    assert bench.crossover((3, 5, 7, 9), (1, 2, 3, 4), (2, 1, 2, 2)) == 5
+    assert bench.crossover((3, 5, 7, 9), (1, 2, 3, 4), (2, 1, 4, 2)) == 9
+    assert bench.crossover((3, 5), (1, 2), (2, 3)) is None
+    for dtype in (np.float32, np.float64):
+        auto, fft = bench.measure((1, 2, 3, 12), (3, 5), 1, dtype, time.perf_counter)
+        assert len(auto) == len(fft) == 2 and min(auto + fft) > 0
+    run = bench.passes((1, 2, 12, 12), (3, 2, 5, 5), "auto", np.float64)
+    with pytest.raises(AssertionError, match="y of fft"):
+        bench.check(run, lambda: [1.001 * a for a in run()], 1e-6)

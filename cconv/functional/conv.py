@@ -9,6 +9,7 @@ import numpy as np
 
 from cconv import _conv, _runtime
 from cconv._conv import memory_order  # noqa: F401  for the layers
+from cconv.functional import _fft
 from cconv.functional._arguments import (
     activation,
     floats,
@@ -94,12 +95,8 @@ def prepare(
     output_sizes(input_size, kernel_size, stride, pads, dilation, "conv")
     if not isinstance(algo, str) or algo not in ALGORITHM_NAMES:
         raise ValueError(f"algo must be one of {', '.join(ALGORITHM_NAMES)}, got {algo!r}")
-    if algo != "auto" and algo not in _conv.ALGORITHMS:
-        raise ValueError(
-            f"algo {algo!r} is not available for x {tuple(x_shape)} and weight {tuple(weight_shape)}; "
-            f"available: {', '.join(_conv.ALGORITHMS)}"
-        )
-    return _conv.Convolution(
+    kind, name = (_fft.Convolution, ()) if algo == "fft" else (_conv.Convolution, (algo,))
+    return kind(
         n,
         channels,
         out_channels,
@@ -112,48 +109,48 @@ def prepare(
         dtype,
         channels_last,
         channels_last if y_channels_last is None else y_channels_last,
-        algo,
+        *name,
     )
 
 
 # What each of the kernels does without a copy is known to them; these want channels-last.
-_LAST_ONLY = ("direct", "pointwise", "depthwise", "winograd")
+LAST_ONLY = ("direct", "pointwise", "depthwise", "winograd")
 
 
-def _ordered(x, name, rank, algo, groups):
+def ordered(x, name, rank, algo, groups=1):
     """(x, whether it lies channels-last now, whether it did before): some algorithms want that order, and of
     several groups those that do not are slow."""
     x, last = activation(x, name, rank + 2)
-    if last or not (algo in _LAST_ONLY or (algo == "auto" and isinstance(groups, int) and groups > 1)):
+    if last or not (algo in LAST_ONLY or (algo == "auto" and isinstance(groups, int) and groups > 1)):
         return x, last, last
     return to_channels_last(x), True, False
 
 
-def _returned(y, last):
+def returned(y, last):
     """A result in the memory order of the argument."""
     return y if last else np.ascontiguousarray(y)
 
 
 def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo):
-    x, last, asked = _ordered(x, "x", rank, algo, groups)
+    x, last, asked = ordered(x, "x", rank, algo, groups)
     weight = floats(weight, "weight", rank + 2, x.dtype)
     geometry = prepare(x.shape, weight.shape, stride, padding, dilation, groups, algo, x.dtype, last)
     bias = parameter(bias, "bias", (weight.shape[0],), x.dtype)
-    return _returned(geometry.forward(x, np.ascontiguousarray(weight), bias), asked)
+    return returned(geometry.forward(x, np.ascontiguousarray(weight), bias), asked)
 
 
 def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, groups, algo):
-    dy, last, asked = _ordered(dy, "dy", rank, algo, groups)
+    dy, last, asked = ordered(dy, "dy", rank, algo, groups)
     weight = floats(weight, "weight", rank + 2, dy.dtype)
     groups = whole(groups, "groups", 1)
     shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
     geometry = prepare(shape, weight.shape, stride, padding, dilation, groups, algo, dy.dtype, last)
     _check_dy(dy, geometry)
-    return _returned(geometry.backward_data(dy, np.ascontiguousarray(weight)), asked)
+    return returned(geometry.backward_data(dy, np.ascontiguousarray(weight)), asked)
 
 
 def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups, algo):
-    x, last, _ = _ordered(x, "x", rank, algo, groups)
+    x, last, _ = ordered(x, "x", rank, algo, groups)
     dy = floats(dy, "dy", rank + 2, x.dtype)
     groups = whole(groups, "groups", 1)
     if x.shape[1] % groups != 0:
@@ -191,6 +188,11 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo
         start), "full" (every overlap).
     groups : int, divides C and OC; group g of the outputs sees group g of the input channels
     algo : "auto" or a name that `conv_algorithms` lists
+        "reference" (loops), "im2col" and "direct" do every geometry, "pointwise" 1x1 kernels, "depthwise" groups of one
+        input channel, "winograd" 3x3 and 5x5 kernels without stride, dilation and groups, all exactly as a sum of products
+        rounds (Winograd's tiles round a little more). "fft" does everything by Fourier transforms and pays for kernels of
+        some 15 elements an axis and more; its errors are relative to the largest outputs, and an Inf or NaN spreads over the
+        whole image.
 
     Returns
     -------
@@ -290,7 +292,8 @@ def conv_algorithms(
 ):
     """Names of the algorithms that can do a convolution, in the order "auto" prefers them.
 
-    For a channels-first x, those that want channels-last stand before the reference and work on a copy.
+    For a channels-first x, those that want channels-last stand before the reference and work on a copy. "fft" does
+    everything, but "auto" never takes it.
 
     Parameters
     ----------
@@ -312,5 +315,6 @@ def conv_algorithms(
 
     names = fitting(channels_last)
     if not channels_last:
-        names[-1:-1] = [name for name in fitting(True) if name in _LAST_ONLY and name not in names]
+        names[-1:-1] = [name for name in fitting(True) if name in LAST_ONLY and name not in names]
+    names.insert(-1, "fft")
     return names

@@ -6,9 +6,9 @@ Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016 (a
 import numpy as np
 
 from cconv import _runtime
-from cconv.functional._arguments import activation, floats, like, paddings, parameter, spatial, whole
+from cconv.functional._arguments import floats, like, paddings, parameter, spatial, whole
 from cconv.functional._ranks import each_rank
-from cconv.functional.conv import prepare
+from cconv.functional.conv import ordered, prepare, returned
 
 __all__ = [
     f"conv_transpose{rank}d{suffix}" for rank in (1, 2, 3) for suffix in ("", "_backward_data", "_backward_weight")
@@ -125,10 +125,11 @@ def _conv_transpose(
     ValueError, TypeError
         Naming the argument and the shapes.
     """
-    x, last = activation(x, "x", rank + 2)
+    x, last, asked = ordered(x, "x", rank, algo)
     weight = floats(weight, "weight", rank + 2, x.dtype)
     t = Transposed(x.shape, weight.shape, stride, padding, output_padding, groups, dilation, x.dtype, last, algo)
-    return t.forward(x, np.ascontiguousarray(weight), parameter(bias, "bias", (t.y_shape[1],), x.dtype))
+    bias = parameter(bias, "bias", (t.y_shape[1],), x.dtype)
+    return returned(t.forward(x, np.ascontiguousarray(weight), bias), asked)
 
 
 def _conv_transpose_backward_data(
@@ -138,11 +139,11 @@ def _conv_transpose_backward_data(
 
     dy has shape (N, OC, out...); `input_size` is the spatial size of x. Others and errors as in `conv_transpose#d`.
     """
-    dy, last = activation(dy, "dy", rank + 2)
+    dy, last, asked = ordered(dy, "dy", rank, algo)
     weight = floats(weight, "weight", rank + 2, dy.dtype)
     shape = (dy.shape[0], weight.shape[0], *spatial(input_size, rank, "input_size"))
     t = Transposed(shape, weight.shape, stride, padding, output_padding, groups, dilation, dy.dtype, last, algo)
-    return t.backward_data(dy, np.ascontiguousarray(weight))
+    return returned(t.backward_data(dy, np.ascontiguousarray(weight)), asked)
 
 
 def _conv_transpose_backward_weight(
@@ -152,7 +153,7 @@ def _conv_transpose_backward_weight(
 
     x has shape (N, C, spatial...), dy (N, OC, out...). Others and errors as in `conv_transpose#d`.
     """
-    x, last = activation(x, "x", rank + 2)
+    x, last, _ = ordered(x, "x", rank, algo)
     dy = floats(dy, "dy", rank + 2, x.dtype)
     groups = whole(groups, "groups", 1)
     if dy.shape[1] % groups != 0:

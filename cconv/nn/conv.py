@@ -15,7 +15,7 @@ from cconv.functional._arguments import (
     whole,
 )
 from cconv.functional.activation import added, relu_backward
-from cconv.functional.conv import ALGORITHM_NAMES, memory_order, prepare
+from cconv.functional.conv import ALGORITHM_NAMES, LAST_ONLY, memory_order, prepare
 from cconv.functional.conv_transpose import Transposed, transpose_output_size
 from cconv.functional.padding import padded, padded_backward
 from cconv.nn import init
@@ -69,9 +69,12 @@ class _Conv(Layer):
         order = memory_order(x)
         if order < 0:
             x, order = activation(x, "x", self.rank + 2)
-        if not order and x.dtype == np.float32 and self.in_channels > FEW_CHANNELS and x.ndim == self.rank + 2:
+        if not order and x.ndim == self.rank + 2 and self._wants_channels_last(x):
             x, order = to_channels_last(x), True
         return x, self._geometry(x.shape, x, bool(order))
+
+    def _wants_channels_last(self, x):
+        return self.algo in LAST_ONLY or (x.dtype == np.float32 and self.in_channels > FEW_CHANNELS)
 
     def _geometry(self, shape, x, last):
         key = (shape, last, self.weight.dtype)
