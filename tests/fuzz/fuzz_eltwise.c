@@ -96,7 +96,7 @@ void fuzz_eltwise(fuzz *f)
         sum64[i] = v + dy64[i];
         dx64[i] = dy64[i] * (up - down) / (2 * h);
         /* At a kink either side's slope, or one between, will do. */
-        kink[i] = fabs(dy64[i]) * fabs(up + down - 2 * y64[i]) / h + 1e-5;
+        kink[i] = fabs(dy64[i]) * fabs(up + down - 2 * y64[i]) / h + 1e-4 * (1 + fabs(dy64[i]));
     }
     FUZZ_EXPECT(cc_activation_forward(f->context, kind, 0.5, 1.5, dtype, n, x, y) == CC_OK);
     FUZZ_EXPECT(cc_activation_backward(f->context, kind, 0.5, 1.5, dtype, n, dy, x, dx) == CC_OK);

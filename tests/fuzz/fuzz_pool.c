@@ -118,8 +118,8 @@ static void expect_refusal(const fuzz *f, const cc_pooling *p, cc_status status)
 
 static void maximum(fuzz *f, const cc_pooling *p, const sizes *s, const void *x, const double *x64)
 {
-    const int64_t kernel = cc_volume(p->window.kernel);
-    const bool places_fit = !p->adaptive && kernel <= CC_POOL_MAX_PLACES, wants_places = fuzz_flag(f);
+    const bool places_fit = !p->adaptive && cc_volume(p->window.kernel) <= CC_POOL_MAX_PLACES;
+    const bool wants_places = fuzz_flag(f);
     const bool with_places = places_fit && wants_places;
     void *y = fuzz_output(f, p->dtype, s->small), *dx = fuzz_output(f, p->dtype, s->large);
     uint8_t *places = fuzz_bytes(f, s->small);
