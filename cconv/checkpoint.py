@@ -100,6 +100,38 @@ def read(path):
         raise CheckpointError(f"{path}: {error}") from None
 
 
+def load_weights(net, path, strict=True):
+    """Load a safetensors file of weights, such as one with torchvision's keys, or of a Model into a network.
+
+    Parameters
+    ----------
+    net : nn.Layer
+    path : path-like
+    strict : bool
+        Whether missing and unexpected keys are errors.
+
+    Returns
+    -------
+    net
+
+    Raises
+    ------
+    CheckpointError
+        Naming the file, when it is damaged, or listing missing, unexpected and mis-shaped keys; nothing is written
+        then.
+    OSError
+        When the file cannot be read.
+    """
+    tensors, metadata = read(path)
+    if metadata.get("format") == FORMAT:
+        tensors = {key: value for key, value in tensors.items() if not key.startswith(_OPTIMIZER)}
+    try:
+        net.load_state_dict(tensors, strict)
+    except ValueError as error:
+        raise CheckpointError(f"{os.fspath(path)}: {error}") from None
+    return net
+
+
 def save_model(model, path):
     """Write a Model: the network's tensors under their state_dict names, the optimiser's under "optimizer/"."""
     tensors = model.net.state_dict()
@@ -129,9 +161,7 @@ def load_model(cls, path, net=None, optimizer=None):
     """The Model that `save_model` wrote, as an object of `cls`."""
     tensors, metadata = read(path)
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: weights without a cconv model; read them with cconv.checkpoint.read and net.load_state_dict"
-        )
+        raise CheckpointError(f"{path}: weights without a cconv model; read them with cconv.checkpoint.load_weights")
     if metadata.get("version") != str(VERSION):
         raise CheckpointError(f"{path}: format version {metadata.get('version')}, this cconv reads {VERSION}")
     try:

@@ -15,6 +15,7 @@ from cconv.history import History
 from cconv.inspected import Inspected
 from cconv.interrupt import Held
 from cconv.metrics import named
+from cconv.nn.auxiliary import heads
 from cconv.nn.combine import run_backward
 from cconv.nn.loss import loss_of
 from cconv.progress import Progress
@@ -196,9 +197,10 @@ class Model(Inspected):
         mode = _runtime.fp_mode()
         _runtime.set_fp_mode(_runtime.flushing(mode))
         try:
-            outputs, backward = self._fused.forward(x, True)
+            with heads() as found:
+                outputs, backward = self._fused.forward(x, True)
             loss, loss_backward = self.loss.forward(outputs, y)
-            loss = float(loss)
+            loss = float(loss) + found.loss(self.loss, y)
             if not math.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss is {loss} at {where}: the weights before this step are kept. "

@@ -261,7 +261,7 @@ def test_weights_of_others_load_through_load_state_dict(trained, tmp_path):
     from safetensors.numpy import save_file
 
     save_file(trained.net.state_dict(), tmp_path / "weights")
-    with pytest.raises(CheckpointError, match="load_state_dict"):
+    with pytest.raises(CheckpointError, match="load_weights"):
         cconv.Model.load(tmp_path / "weights")
     net = small_model.small_net(5)
     net.load_state_dict(read(tmp_path / "weights")[0])

@@ -146,3 +146,14 @@ def test_refused_arguments():
         nn.PadShortcut(4, 3)
     with pytest.raises(ValueError, match="PadShortcut"):
         nn.PadShortcut(4, 8, 2)(np.zeros((1, 3, 4, 4), np.float32))
+
+
+@pytest.mark.parametrize("make", [models.resnet18, models.resnet50, models.resnet20])
+def test_zero_init_residual(make):
+    """torchvision's argument: the last normalisation of each block begins at 0, and nothing else."""
+    last = "bn3.weight" if make is models.resnet50 else "bn2.weight"
+    usual, zeroed = make(rng=0).state_dict(), make(zero_init_residual=True, rng=0).state_dict()
+    blocks = [name for name in usual if name.endswith(last)]
+    assert len(blocks) == {models.resnet18: 8, models.resnet50: 16, models.resnet20: 9}[make]
+    for name, array in usual.items():
+        assert not zeroed[name].any() if name in blocks else (zeroed[name] == array).all(), name

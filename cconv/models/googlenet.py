@@ -37,7 +37,7 @@ def googlenet(num_classes=None, in_channels=None, variant="torchvision", aux_log
         d2l: as paper, pools padded instead of in ceil mode, made for 96x96 images; 5,977,530 parameters.
     aux_logits : bool
         Whether the two auxiliary classifiers exist (not in d2l): with them 13,004,888 and 13,378,280 parameters.
-        They are `nn.Auxiliary`: loaded, saved and counted; nothing trains them yet.
+        They are `nn.Auxiliary`: each adds 0.3 times its loss while a Model trains; outputs do not depend on them.
     rng : None, int or numpy Generator
 
     Returns

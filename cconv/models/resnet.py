@@ -22,7 +22,7 @@ _VARIANTS_18 = {**_VARIANTS, "cifar10": (10, 3, 32)}
 
 
 @network(_VARIANTS_18)
-def resnet18(num_classes=None, in_channels=None, variant="torchvision", rng=None):
+def resnet18(num_classes=None, in_channels=None, variant="torchvision", zero_init_residual=False, rng=None):
     """ResNet with 18 layers: eight blocks of two 3x3 convolutions, 11,689,512 parameters.
 
     Parameters
@@ -33,6 +33,9 @@ def resnet18(num_classes=None, in_channels=None, variant="torchvision", rng=None
         bottlenecks of the deeper networks stride in their 3x3 convolution.
         d2l: convolutions with bias, shortcuts without batch normalisation; made for 96x96 images.
         cifar10: 3x3 stem of stride 1 and no first pool; 32x32 images.
+    zero_init_residual : bool
+        Start the last batch normalisation of each block with weights 0, so that the block begins as its shortcut
+        (zero gamma; Goyal et al. 2017, section 5.1).
     rng : None, int or numpy Generator
 
     Returns
@@ -44,35 +47,35 @@ def resnet18(num_classes=None, in_channels=None, variant="torchvision", rng=None
     ValueError
         Naming the argument, for anything else than the above.
     """
-    return _resnet("resnet18", _basic, 1, num_classes, in_channels, variant, rng)
+    return _resnet("resnet18", _basic, 1, num_classes, in_channels, variant, zero_init_residual, rng)
 
 
 @network(_VARIANTS)
-def resnet34(num_classes=None, in_channels=None, variant="torchvision", rng=None):
+def resnet34(num_classes=None, in_channels=None, variant="torchvision", zero_init_residual=False, rng=None):
     """ResNet with 34 layers, 21,797,672 parameters; arguments as in `resnet18`."""
-    return _resnet("resnet34", _basic, 1, num_classes, in_channels, variant, rng)
+    return _resnet("resnet34", _basic, 1, num_classes, in_channels, variant, zero_init_residual, rng)
 
 
 @network(_VARIANTS)
-def resnet50(num_classes=None, in_channels=None, variant="torchvision", rng=None):
+def resnet50(num_classes=None, in_channels=None, variant="torchvision", zero_init_residual=False, rng=None):
     """ResNet with 50 layers, in bottleneck blocks, 25,557,032 parameters; arguments as in `resnet18`."""
-    return _resnet("resnet50", _bottleneck, 4, num_classes, in_channels, variant, rng)
+    return _resnet("resnet50", _bottleneck, 4, num_classes, in_channels, variant, zero_init_residual, rng)
 
 
 @network(_VARIANTS)
-def resnet101(num_classes=None, in_channels=None, variant="torchvision", rng=None):
+def resnet101(num_classes=None, in_channels=None, variant="torchvision", zero_init_residual=False, rng=None):
     """ResNet with 101 layers, in bottleneck blocks, 44,549,160 parameters; arguments as in `resnet18`."""
-    return _resnet("resnet101", _bottleneck, 4, num_classes, in_channels, variant, rng)
+    return _resnet("resnet101", _bottleneck, 4, num_classes, in_channels, variant, zero_init_residual, rng)
 
 
 @network(_VARIANTS)
-def resnet152(num_classes=None, in_channels=None, variant="torchvision", rng=None):
+def resnet152(num_classes=None, in_channels=None, variant="torchvision", zero_init_residual=False, rng=None):
     """ResNet with 152 layers, in bottleneck blocks, 60,192,808 parameters; arguments as in `resnet18`."""
-    return _resnet("resnet152", _bottleneck, 4, num_classes, in_channels, variant, rng)
+    return _resnet("resnet152", _bottleneck, 4, num_classes, in_channels, variant, zero_init_residual, rng)
 
 
 @network(32)
-def resnet20(num_classes=10, in_channels=3, shortcut="A", rng=None):
+def resnet20(num_classes=10, in_channels=3, shortcut="A", zero_init_residual=False, rng=None):
     """ResNet for 32x32 images with 20 layers (section 4.2): three stages of 16, 32 and 64 channels; 269,722
     parameters.
 
@@ -82,6 +85,9 @@ def resnet20(num_classes=10, in_channels=3, shortcut="A", rng=None):
     shortcut : "A", "B" or "plain"
         Where the shape changes, A subsamples and pads with channels of zeros and B has a 1x1 convolution with batch
         normalisation; plain is the network without shortcuts.
+    zero_init_residual : bool
+        Start the last batch normalisation of each block with weights 0, so that the block begins as its shortcut
+        (zero gamma; Goyal et al. 2017, section 5.1). Plain networks have no such blocks.
     rng : None, int or numpy Generator
 
     Returns
@@ -93,34 +99,34 @@ def resnet20(num_classes=10, in_channels=3, shortcut="A", rng=None):
     ValueError
         Naming the argument, for anything else than the above.
     """
-    return _cifar(3, num_classes, in_channels, shortcut, rng)
+    return _cifar(3, num_classes, in_channels, shortcut, zero_init_residual, rng)
 
 
 @network(32)
-def resnet32(num_classes=10, in_channels=3, shortcut="A", rng=None):
+def resnet32(num_classes=10, in_channels=3, shortcut="A", zero_init_residual=False, rng=None):
     """ResNet for 32x32 images with 32 layers, 464,154 parameters; arguments as in `resnet20`."""
-    return _cifar(5, num_classes, in_channels, shortcut, rng)
+    return _cifar(5, num_classes, in_channels, shortcut, zero_init_residual, rng)
 
 
 @network(32)
-def resnet44(num_classes=10, in_channels=3, shortcut="A", rng=None):
+def resnet44(num_classes=10, in_channels=3, shortcut="A", zero_init_residual=False, rng=None):
     """ResNet for 32x32 images with 44 layers, 658,586 parameters; arguments as in `resnet20`."""
-    return _cifar(7, num_classes, in_channels, shortcut, rng)
+    return _cifar(7, num_classes, in_channels, shortcut, zero_init_residual, rng)
 
 
 @network(32)
-def resnet56(num_classes=10, in_channels=3, shortcut="A", rng=None):
+def resnet56(num_classes=10, in_channels=3, shortcut="A", zero_init_residual=False, rng=None):
     """ResNet for 32x32 images with 56 layers, 853,018 parameters; arguments as in `resnet20`."""
-    return _cifar(9, num_classes, in_channels, shortcut, rng)
+    return _cifar(9, num_classes, in_channels, shortcut, zero_init_residual, rng)
 
 
 @network(32)
-def resnet110(num_classes=10, in_channels=3, shortcut="A", rng=None):
+def resnet110(num_classes=10, in_channels=3, shortcut="A", zero_init_residual=False, rng=None):
     """ResNet for 32x32 images with 110 layers, 1,727,962 parameters; arguments as in `resnet20`."""
-    return _cifar(18, num_classes, in_channels, shortcut, rng)
+    return _cifar(18, num_classes, in_channels, shortcut, zero_init_residual, rng)
 
 
-def _resnet(name, block, expansion, num_classes, in_channels, variant, rng):
+def _resnet(name, block, expansion, num_classes, in_channels, variant, zero_init_residual, rng):
     variants = _VARIANTS_18 if name == "resnet18" else _VARIANTS
     num_classes, in_channels = defaults(variant, variants, num_classes, in_channels)
     rng = np.random.default_rng(rng)
@@ -135,10 +141,10 @@ def _resnet(name, block, expansion, num_classes, in_channels, variant, rng):
         stride = 1 if stage == 1 else 2
         layers[f"layer{stage}"] = _stage(block, blocks, channels, width, out, stride, project, bias, rng)
         channels = out
-    return _initialised(layers, channels, num_classes, variant, rng)
+    return _initialised(layers, channels, num_classes, variant, zero_init_residual, rng)
 
 
-def _cifar(blocks, num_classes, in_channels, shortcut, rng):
+def _cifar(blocks, num_classes, in_channels, shortcut, zero_init_residual, rng):
     options = {"A": _padding, "B": _projection, "plain": None}
     if shortcut not in options:
         raise ValueError(f"shortcut must be one of {', '.join(options)}, got {shortcut!r}")
@@ -151,7 +157,7 @@ def _cifar(blocks, num_classes, in_channels, shortcut, rng):
         stride = 1 if stage == 1 else 2
         layers[f"layer{stage}"] = _stage(_basic, blocks, channels, width, width, stride, options[shortcut], False, rng)
         channels = width
-    return _initialised(layers, channels, num_classes, "cifar10", rng)
+    return _initialised(layers, channels, num_classes, "cifar10", zero_init_residual, rng)
 
 
 def _stem(in_channels, channels, kernel_size, bias, rng):
@@ -220,7 +226,7 @@ def _padding(in_channels, out_channels, stride, rng):
     return nn.PadShortcut(in_channels, out_channels, stride)
 
 
-def _initialised(layers, channels, num_classes, variant, rng):
+def _initialised(layers, channels, num_classes, variant, zero_init_residual, rng):
     head = {
         "avgpool": nn.AdaptiveAvgPool2d(1),
         "flatten": nn.Flatten(),
@@ -232,4 +238,6 @@ def _initialised(layers, channels, num_classes, variant, rng):
             init.xavier_uniform(layer.weight, rng=rng)
         elif isinstance(layer, nn.Conv2d):
             init.kaiming_normal(layer.weight, mode="fan_out", nonlinearity="relu", rng=rng)
+        elif zero_init_residual and isinstance(layer, nn.Sum):
+            init.zeros(layer[0][-1].weight)
     return net

@@ -87,6 +87,9 @@ def xavier_normal(parameter, gain=1.0, rng=None):
     return normal(parameter, 0, gain * math.sqrt(2 / max(sum(fans(parameter.shape)), 1)), rng)
 
 
+glorot_uniform, glorot_normal = xavier_uniform, xavier_normal
+
+
 def kaiming_uniform(parameter, a=0.0, mode="fan_in", nonlinearity="leaky_relu", rng=None):
     """Uniform of variance gain**2 / fan (He et al. 2015, eq. 10); `a` is the slope of leaky_relu.
 
@@ -111,6 +114,22 @@ def _kaiming_std(parameter, a, mode, nonlinearity):
 def lecun_normal(parameter, rng=None):
     """Normal of variance 1 / fan_in (LeCun et al. 1998, "Efficient BackProp", section 4.6)."""
     return normal(parameter, 0, 1 / math.sqrt(max(fans(parameter.shape)[0], 1)), rng)
+
+
+def lecun_uniform(parameter, rng=None):
+    """Uniform of variance 1 / fan_in (LeCun et al. 1998, "Efficient BackProp", section 4.6)."""
+    bound = math.sqrt(3 / max(fans(parameter.shape)[0], 1))
+    return uniform(parameter, -bound, bound, rng)
+
+
+def he_normal(parameter, rng=None):
+    """Normal of variance 2 / fan_in, for ReLU (He et al. 2015, eq. 10): kaiming_normal under Keras's name."""
+    return kaiming_normal(parameter, nonlinearity="relu", rng=rng)
+
+
+def he_uniform(parameter, rng=None):
+    """Uniform of variance 2 / fan_in, for ReLU (He et al. 2015, eq. 10): kaiming_uniform under Keras's name."""
+    return kaiming_uniform(parameter, nonlinearity="relu", rng=rng)
 
 
 def orthogonal(parameter, gain=1.0, rng=None):
