@@ -145,7 +145,7 @@ def test_a_model_trains_the_head(large, monkeypatch):
 
 
 def test_outputs_do_not_depend_on_the_head():
-    net, (x, y) = small(), batch()
+    net, (x, _) = small(), batch()
     x = x.astype(np.float32)
     model = Model(net)
     outputs = model.predict(x)
