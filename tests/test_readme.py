@@ -37,6 +37,11 @@ def test_kernels_example(tmp_path):
     np.testing.assert_allclose(names["y"][:, :, 10, 10], middle, rtol=1e-4)
 
 
+def test_explain(tmp_path):
+    names = run(block("test: explain", "python"), tmp_path)
+    assert "C^T" in names["page"].text()
+
+
 def test_examples_are_short():
     assert len([line for line in block("test: layers", "python").splitlines() if line.strip()]) <= 12
     assert len([line for line in block("test: kernels", "python").splitlines() if line.strip()]) <= 5
