@@ -204,6 +204,18 @@ cdef class Convolution:
         """Name of the algorithm that does the pass."""
         return ALGORITHMS[self.algo_for(<cc_pass><int>PASSES.index(which))]
 
+    def runner_up(self, str which):
+        """Name of the algorithm that `auto` would take next, or takes where another was asked for; None without."""
+        cdef int number = PASSES.index(which), index = self.algo_for(<cc_pass>number), i
+        cdef int auto = cc_conv_algo_choose(context(), &self.conv, <cc_pass>number)
+        if auto != index:
+            return ALGORITHMS[auto]
+        for i in range(cc_conv_algo_count()):
+            if (i != index and cc_conv_algo_supports(context(), i, &self.conv, <cc_pass>number)
+                    and (i == cc_conv_algo_count() - 1 or cc_conv_algo_pays(context(), i, &self.conv, <cc_pass>number))):
+                return ALGORITHMS[i]
+        return None
+
     def algorithms(self, str which):
         """Names of all that can do the pass, in order of preference."""
         cdef int i, number = PASSES.index(which)

@@ -7,7 +7,7 @@ import numpy as np
 
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport int64_t, uintptr_t
 cimport numpy as cnp
 
 cnp.import_array()
@@ -43,12 +43,19 @@ cdef extern from "context.h" nogil:
     cc_status cc_context_create(cc_isa isa, int threads, cc_context **context)
     int cc_pool_threads(const cc_pool *pool)
     void cc_pool_watch(cc_pool *pool, bint (*poll)() noexcept nogil)
+    bint cc_pool_rehearse(cc_pool *pool, bint on)
     bint cc_pool_interrupted(cc_pool *pool)
     cc_status cc_pool_resize(cc_pool *pool, int threads)
     void *cc_arena_alloc(cc_arena *arena, size_t bytes)
     void cc_arena_free(cc_arena *arena, void *block)
     cc_arena_stats cc_arena_get_stats(cc_arena *arena)
     void cc_arena_reset_peak(cc_arena *arena)
+    ctypedef struct cc_arena_event:
+        int64_t block
+        int64_t bytes
+    bint cc_arena_record(cc_arena *arena, cc_arena_event *events, size_t capacity)
+    void cc_arena_spare(cc_arena *arena, bint on)
+    size_t cc_arena_recorded(cc_arena *arena)
     void cc_arena_fail_after(cc_arena *arena, int64_t successes, int persistent)
     void cc_blas_set(cc_blas *blas, void *sgemm, void *dgemm, int (*get_threads)() noexcept nogil,
                      void (*set_threads)(int) noexcept nogil)
@@ -249,6 +256,39 @@ def arena_stats():
 
 def arena_reset_peak():
     cc_arena_reset_peak(full().arena)
+
+
+class arena_recording:
+    """`with arena_recording() as events:` what this thread takes from the arena and gives back.
+
+    The first `arena_recorded()` rows of `events`, int64 (capacity, 2), hold addresses and bytes, negative for what was
+    given back; events beyond the capacity are counted alone. With `rehearse` the kernels that this thread calls do
+    nothing but take memory; what they return is undefined.
+    """
+
+    def __init__(self, size_t capacity=1 << 18, bint rehearse=False):
+        self.events, self.rehearse = np.empty((capacity, 2), np.int64), rehearse
+
+    def __enter__(self):
+        cdef cnp.ndarray events = self.events
+        if not cc_arena_record(full().arena, <cc_arena_event *>cnp.PyArray_DATA(events), len(self.events)):
+            raise RuntimeError("another thread is recording what the arena does")
+        if self.rehearse and not cc_pool_rehearse(full().pool, True):
+            cc_arena_record(full().arena, NULL, 0)
+            raise RuntimeError("another thread is rehearsing")
+        if self.rehearse:
+            cc_arena_spare(full().arena, True)
+        return self.events
+
+    def __exit__(self, *error):
+        if self.rehearse:
+            cc_pool_rehearse(full().pool, False)
+            cc_arena_spare(full().arena, False)
+        cc_arena_record(full().arena, NULL, 0)
+
+
+def arena_recorded():
+    return cc_arena_recorded(full().arena)
 
 
 def arena_fail_after(int64_t successes, bint persistent=False):

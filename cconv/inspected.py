@@ -2,6 +2,8 @@
 
 import sys
 
+import numpy as np
+
 
 class Inspected:
     """Summary, gradient check, profile and memory plan of a network, its loss and its optimiser."""
@@ -36,3 +38,51 @@ class Inspected:
         from cconv.gradients import check_model
 
         return check_model(self, *self._checked(x, y), samples, tolerance, rng)
+
+    def profile(self, x, y, steps=7):
+        """Time the layers of a training step on one batch, with copies of the weights: the model stays as it is.
+
+        Parameters
+        ----------
+        x, y : one batch, as for `train_on_batch`
+        steps : int, of which medians are shown; five times as many where they take less than 5 ms
+
+        Returns
+        -------
+        cconv.profile.Profile
+            Rows of the network that runs, where neighbours may be joined, by the user's names: seconds forward and
+            backward, GFLOP/s, GB/s, their shares of the machine's measured peaks, algorithms and runners-up.
+            `cconv.plot.roofline` draws it.
+        """
+        from cconv.profile import profile
+
+        x, y = self._checked(x, y)
+        x = (x / 255 if x.dtype == np.uint8 else np.asarray(x)).astype(self.dtype, copy=False)
+        return profile(self, x, y, steps)
+
+    def memory_plan(self, batch_size, input_shape=None, max_memory=None):
+        """What a training step takes from memory, before it runs.
+
+        Parameters
+        ----------
+        batch_size : int
+        input_shape : tuple, optional
+            Of one sample, such as (1, 28, 28); that of the training data unless given.
+        max_memory : int, optional
+            Bytes, parameters and optimiser included. A step that needs more is split into parts whose gradients
+            are added up; the plan's `accumulate` and `cost` say how many and what for.
+
+        Returns
+        -------
+        cconv.memory_plan.MemoryPlan
+
+        Raises
+        ------
+        ValueError
+            For shapes that the network does not take, and a `max_memory` below what one sample needs.
+        """
+        from cconv.memory_plan import plan
+
+        if input_shape is None and self.input_shape is None:
+            raise ValueError("input_shape is needed before the first fit")
+        return plan(self, batch_size, self.input_shape if input_shape is None else input_shape, max_memory)

@@ -228,3 +228,32 @@ def saliency(model, x, y):
     for one, image in zip(axes, [*x, *strength], strict=True):
         one.imshow(_picture(image), cmap="gray" if len(image) == 3 else "magma", interpolation="nearest")
     return figure
+
+
+def roofline(profile):
+    """Every layer of a profile under the roof of this machine: the lower of memory speed times intensity and the peak.
+
+    S. Williams, A. Waterman, D. Patterson. Roofline. Communications of the ACM 52(4), 2009.
+
+    Parameters
+    ----------
+    profile : what `Model.profile` returns
+    """
+    rows = [row for row in profile if row.flops and row.nbytes and row.seconds]
+    if not rows:
+        raise ValueError("no layer of the profile multiplies")
+    figure = _figure(7.5, 5)
+    axes = figure.subplots()
+    intensities = [row.flops / row.nbytes for row in rows]
+    peaks = profile.peaks
+    low, high = min([*intensities, 1]) / 2, max([*intensities, peaks.gflops / peaks.gbytes]) * 4
+    corner = peaks.gflops / peaks.gbytes
+    axes.plot([low, corner, high], [low * peaks.gbytes, peaks.gflops, peaks.gflops], color="black")
+    longest = max(row.seconds for row in rows)
+    for row, intensity in zip(rows, intensities, strict=True):
+        axes.scatter(intensity, row.gflops, s=20 + 300 * row.seconds / longest, alpha=0.6)
+        axes.annotate(row.name, (intensity, row.gflops), fontsize=7, xytext=(4, 4), textcoords="offset points")
+    axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="GFLOP/s")
+    axes.set_title(f"{peaks.gflops:.0f} GFLOP/s, {peaks.gbytes:.0f} GB/s, {peaks.threads} threads; areas are times")
+    axes.grid(alpha=0.3)
+    return figure

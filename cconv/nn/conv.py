@@ -184,6 +184,14 @@ class _Forward(_Conv):
 
         return y, backward
 
+    def passes(self):
+        """The geometries of the last shape seen, by pass; empty before the first call."""
+        if not self._geometries:
+            return {}
+        last = next(reversed(self._geometries.values()))
+        first = next(one for one in self._geometries.values() if one.x_shape == last.x_shape)
+        return {"forward": first, "backward_data": last, "backward_weight": first}
+
     def infer(self, x, scale=None, shift=None, residual=None, relu=False):
         """(conv(x) * scale + shift) + residual, then max(y, 0) with `relu`, in one pass; scale and shift have shape
         (out_channels,)."""

@@ -53,6 +53,9 @@ struct cc_arena {
     header *free_list;
     region *regions;
     cc_arena_stats stats;
+    cc_arena_event *events; /* NULL: nobody records */
+    size_t event_capacity, event_count;
+    pthread_t recorder;
     int64_t fail_after; /* negative: never */
     bool fail_persistently;
 };
@@ -254,6 +257,15 @@ static bool must_fail(cc_arena *arena)
     return true;
 }
 
+static void note(cc_arena *arena, const void *block, int64_t bytes)
+{
+    if (arena->events == NULL || !pthread_equal(arena->recorder, pthread_self()))
+        return;
+    if (arena->event_count < arena->event_capacity)
+        arena->events[arena->event_count] = (cc_arena_event){(int64_t)(intptr_t)block, bytes};
+    arena->event_count++;
+}
+
 void *cc_arena_alloc(cc_arena *arena, size_t bytes)
 {
     if (bytes > PTRDIFF_MAX - 4 * HUGE_PAGE)
@@ -275,6 +287,7 @@ void *cc_arena_alloc(cc_arena *arena, size_t bytes)
     if (block != NULL) {
         arena->stats.in_use += ((header *)block - 1)->size;
         arena->stats.blocks++;
+        note(arena, block, (int64_t)((header *)block - 1)->size);
         if (arena->stats.in_use > arena->stats.peak)
             arena->stats.peak = arena->stats.in_use;
     }
@@ -288,6 +301,7 @@ void cc_arena_free(cc_arena *arena, void *block)
         return;
     header *h = (header *)block - 1;
     pthread_mutex_lock(&arena->mutex);
+    note(arena, block, -(int64_t)h->size);
     arena->stats.in_use -= h->size;
     arena->stats.blocks--;
     if (ONE_ALLOCATION_A_BLOCK)
@@ -310,6 +324,49 @@ void cc_arena_reset_peak(cc_arena *arena)
     pthread_mutex_lock(&arena->mutex);
     arena->stats.peak = arena->stats.in_use;
     pthread_mutex_unlock(&arena->mutex);
+}
+
+void cc_arena_spare(cc_arena *arena, bool on)
+{
+#if defined(MADV_HUGEPAGE) && defined(MADV_NOHUGEPAGE)
+    pthread_mutex_lock(&arena->mutex);
+    if (arena->regions == NULL)
+        add_region(arena, HUGE_PAGE);
+    for (region *r = arena->regions; r != NULL; r = r->next) {
+        madvise(r->memory, r->span, on ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+        const header *last = r->end->previous;
+        const uintptr_t page = 4096, end = (uintptr_t)r->end / page * page;
+        const uintptr_t begin = ((uintptr_t)(last + 1) + page - 1) / page * page;
+        if (!on && !last->used && begin < end)
+            madvise((void *)begin, end - begin, MADV_DONTNEED);
+    }
+    pthread_mutex_unlock(&arena->mutex);
+#else
+    (void)arena;
+    (void)on;
+#endif
+}
+
+bool cc_arena_record(cc_arena *arena, cc_arena_event *events, size_t capacity)
+{
+    pthread_mutex_lock(&arena->mutex);
+    const bool ours = arena->events == NULL || pthread_equal(arena->recorder, pthread_self());
+    if (ours) {
+        arena->events = events;
+        arena->event_capacity = capacity;
+        arena->event_count = 0;
+        arena->recorder = pthread_self();
+    }
+    pthread_mutex_unlock(&arena->mutex);
+    return ours;
+}
+
+size_t cc_arena_recorded(cc_arena *arena)
+{
+    pthread_mutex_lock(&arena->mutex);
+    const size_t count = arena->event_count;
+    pthread_mutex_unlock(&arena->mutex);
+    return count;
 }
 
 void cc_arena_fail_after(cc_arena *arena, int64_t successes, int persistent)

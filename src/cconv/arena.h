@@ -10,6 +10,7 @@
 #ifndef CC_ARENA_H
 #define CC_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,20 @@ void cc_arena_free(cc_arena *arena, void *block);
 
 cc_arena_stats cc_arena_get_stats(cc_arena *arena);
 void cc_arena_reset_peak(cc_arena *arena);
+
+/* A block taken (bytes > 0) or given back (bytes < 0). */
+typedef struct cc_arena_event {
+    int64_t block; /* its address */
+    int64_t bytes;
+} cc_arena_event;
+
+/* Between two calls blocks that are not written to take almost no memory: pages are small, and given back in the end. */
+void cc_arena_spare(cc_arena *arena, bool on);
+
+/* From now on write down what the calling thread takes and gives back, at most `capacity` events; events NULL ends it.
+ * false: somebody else is recording. cc_arena_recorded counts the events so far, those beyond the capacity included. */
+bool cc_arena_record(cc_arena *arena, cc_arena_event *events, size_t capacity);
+size_t cc_arena_recorded(cc_arena *arena);
 
 /* For tests: let `successes` further calls succeed, then refuse the next one, or with `persistent`
  * every one after. A negative number ends it. */

@@ -56,6 +56,9 @@ struct cc_pool {
     int64_t polled; /* when */
     bool asking;
     atomic_bool given_up;
+
+    atomic_bool rehearsing;
+    pthread_t rehearser;
 };
 
 static _Thread_local bool inside_job;
@@ -244,6 +247,7 @@ static void reset(cc_pool *pool)
     atomic_store(&pool->quit, false);
     atomic_store(&pool->sleepers, 0);
     atomic_store(&pool->given_up, false);
+    atomic_store(&pool->rehearsing, false);
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
 }
@@ -318,6 +322,24 @@ bool cc_pool_interrupted(cc_pool *pool)
     return true;
 }
 
+static bool rehearsed(const cc_pool *pool)
+{
+    return atomic_load_explicit(&pool->rehearsing, memory_order_acquire)
+        && pthread_equal(pool->rehearser, pthread_self());
+}
+
+bool cc_pool_rehearse(cc_pool *pool, bool on)
+{
+    pthread_mutex_lock(&pool->mutex);
+    const bool ours = !atomic_load(&pool->rehearsing) || rehearsed(pool);
+    if (ours) {
+        pool->rehearser = pthread_self();
+        atomic_store_explicit(&pool->rehearsing, on, memory_order_release);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return ours;
+}
+
 int cc_parts(const cc_pool *pool, int64_t n, int64_t grain)
 {
     const int64_t wanted = grain > 1 ? n / grain : n;
@@ -329,6 +351,8 @@ int cc_parts(const cc_pool *pool, int64_t n, int64_t grain)
 
 static void run(cc_pool *pool, const job *j)
 {
+    if (rehearsed(pool))
+        return;
     if (j->n <= 0)
         return;
     if (j->parts == 1 || inside_job || atomic_flag_test_and_set_explicit(&pool->busy, memory_order_acquire)) {

@@ -43,6 +43,10 @@ void cc_pool_watch(cc_pool *pool, bool (*poll)(void));
 /* Whether jobs of the calling thread were given up since the last call. */
 bool cc_pool_interrupted(cc_pool *pool);
 
+/* With `on`, jobs of the calling thread do nothing from now on: what is left of a call is what it allocates, which is
+ * all that a memory plan wants; outputs are undefined. false: another thread rehearses. */
+bool cc_pool_rehearse(cc_pool *pool, bool on);
+
 /* For a forked child, where the workers are gone. */
 void cc_pool_after_fork(cc_pool *pool);
 
