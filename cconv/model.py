@@ -47,8 +47,9 @@ class Model(Inspected):
     Notes
     -----
     In a network of 8 MB or more each parameter is updated as soon as the backward pass has its gradient, which is
-    not kept: `Parameter.grad` then takes no part in training. So with optimisers that define `_update` alone, and
-    networks of cconv's layers, each in one place. The weights are the same, to the bit.
+    not kept: `Parameter.grad` then takes no part in training. So with optimisers that define `_update` alone,
+    without clipping and accumulation, and networks of cconv's layers, each in one place. The weights are the same,
+    to the bit.
 
     Examples
     --------
@@ -123,7 +124,8 @@ class Model(Inspected):
             For arrays that do not fit each other or the network, and labels outside its classes; nothing
             has run then.
         FloatingPointError
-            When the loss is no longer finite, naming epoch and step; the weights are those before that step.
+            When the loss is no longer finite, naming epoch and step, or, where the optimiser clips their norm, the
+            gradients; the weights are those before that step.
         KeyboardInterrupt
             Ctrl-C ends the step first (a second one does not wait) and passes through after the callbacks'
             on_train_end; `self.history` has the epochs completed, and a checkpoint continues to the bit.
