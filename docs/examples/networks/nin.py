@@ -1,0 +1,55 @@
+"""
+Network in network
+==================
+
+.. row:: 6.11
+
+Its idea is sometimes given as "no convolution layers at all". It is the reverse: no *dense* layers at all. Each block is a convolution with two 1x1 convolutions behind it, a small
+dense network at every pixel; the last block has as many *output* channels as there are classes, and the mean over each map is the class's score.
+"""
+
+import cconv
+from cconv import models, nn
+
+net = models.nin(rng=0)
+print(cconv.Model(net).summary((1, 224, 224)))
+
+# %%
+# Which layers have weights?
+
+print({type(layer).__name__ for _, layer in net.named_layers() if hasattr(layer, "weight")})
+
+# %%
+for variant in ("d2l", "caffe", "cifar10"):
+    print(f"{variant:8} {sum(p.size for p in models.nin(variant=variant, rng=0).parameters()):,}")
+print(f"d2l, 3 channels and 1000 classes {sum(p.size for p in models.nin(1000, 3, rng=0).parameters()):,}")
+
+# %%
+# A small relative
+# ----------------
+
+
+def block(c_in, c_out, k, rng, **options):
+    return [
+        nn.Conv2d(c_in, c_out, k, rng=rng, **options), nn.BatchNorm2d(c_out), nn.ReLU(),
+        nn.Conv2d(c_out, c_out, 1, rng=rng + 1), nn.ReLU(),
+        nn.Conv2d(c_out, c_out, 1, rng=rng + 2), nn.ReLU(),
+    ]  # fmt: skip
+
+
+small = nn.Sequential(
+    *block(1, 16, 5, 0, padding=2), nn.MaxPool2d(3, 2),
+    *block(16, 32, 3, 3, padding=1), nn.MaxPool2d(3, 2),
+    *block(32, 10, 3, 6, padding=1)[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+)  # fmt: skip
+(x, y), test = cconv.data.digits()
+model = cconv.Model(small, optimizer=cconv.optim.Adam(5e-3))
+model.fit(x, y, batch_size=64, epochs=15, verbose=0)
+print(f"{sum(p.size for p in small.parameters()):,} parameters", model.evaluate(*test))
+
+# %%
+# With no dense layer behind them, the maps of the last block are maps *of the classes*: where in the image is what speaks for each digit?
+
+scores = nn.Sequential(*[layer for _, layer in small.named_children()][:-2])
+maps = scores(test[0][:1])
+print(maps.shape, "the largest mean is that of", maps.mean(axis=(2, 3)).argmax(), "and the digit a", test[1][0])

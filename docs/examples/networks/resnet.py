@@ -1,0 +1,57 @@
+"""
+ResNet
+======
+
+.. row:: 6.15 6.16 6.17
+
+A block adds its input to its output. What it has to learn is the difference from doing nothing, and gradients have a way around every weight:
+:doc:`/generated/by_hand/residual` has the formula.
+"""
+
+import cconv
+from cconv import models, nn
+
+net = models.resnet18(rng=0)
+print(cconv.Model(net).summary((3, 224, 224)))
+
+# %%
+# A block is an expression: a sum of a branch and a shortcut. The empty ``Sequential`` is the identity.
+
+block = nn.Sum(
+    nn.Sequential(
+        nn.Conv2d(16, 16, 3, padding=1, bias=False, rng=0), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1, bias=False, rng=1), nn.BatchNorm2d(16),
+    ),
+    nn.Sequential(),
+)  # fmt: skip
+print(block)
+
+# %%
+# The family. From 50 layers on, blocks are bottlenecks (1x1, 3x3, 1x1). Those for CIFAR-10's 32x32 pixels have 6n+2 layers and three widths.
+
+for name, options in (
+    ("resnet18", {}),
+    ("resnet18", {"num_classes": 10}),
+    ("resnet18", {"variant": "d2l"}),
+    ("resnet34", {}),
+    ("resnet50", {}),
+    ("resnet20", {}),
+    ("resnet20", {"shortcut": "B"}),
+    ("resnet56", {}),
+):
+    net = models.create(name, rng=0, **options)
+    print(f"{name} {sum(p.size for p in net.parameters()):11,} {options or ''}")
+
+# %%
+# Option A fills the new channels of a shortcut with zeros and has no weights; option B has a 1x1 convolution there; ``"plain"`` has no shortcuts at all, for comparison:
+# :doc:`/generated/by_hand/depth`.
+#
+# ResNet-20 on digits of 16x16, five epochs:
+
+(x, y), test = cconv.data.digits(16)
+model = cconv.Model(models.resnet20(in_channels=1, rng=0), optimizer=cconv.optim.SGD(0.05, momentum=0.9))
+history = model.fit(x, y, batch_size=64, epochs=5, validation_data=test, verbose=0)
+print(model.evaluate(*test))
+
+# %%
+curves = cconv.plot.learning_curves(history)

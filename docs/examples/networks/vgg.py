@@ -1,0 +1,54 @@
+"""
+VGG
+===
+
+.. row:: 6.07 6.08 6.09 6.10 9.02 9.03
+
+Nothing but 3x3 kernels, in blocks, each followed by a pool that halves the image: depth by repetition. ReLU everywhere, and no local response normalisation: its authors tried it, and it did not
+help.
+"""
+
+import cconv
+from cconv import models, nn
+
+net = models.vgg16(rng=0)
+print(cconv.Model(net).summary((3, 224, 224)))
+
+# %%
+# 140 million is often quoted as its *memory*. It is its number of parameters:
+
+count = sum(p.size for p in net.parameters())
+convolutions = sum(p.size for p in net["features"].parameters())
+first_dense = next(layer for _, layer in net.named_layers() if isinstance(layer, nn.Linear))
+print(f"{count:,} parameters are {4 * count:,} bytes in float32, {4 * count / 2**20:.0f} MiB")
+print(
+    f"convolutions {convolutions:,}; the first dense layer {(share := first_dense.weight.size + first_dense.bias.size):,}, {share / count:.1%}"
+)
+
+# %%
+# The family comes from one list of blocks. Configuration C has 1x1 kernels in place of some 3x3 ones.
+
+for name in ("vgg11", "vgg13", "vgg16", "vgg19"):
+    narrow = models.create(name, variant="cifar10", width=0.125, batch_norm=True, rng=0)
+    kinds = [type(layer).__name__ for _, layer in narrow.named_layers()]
+    print(name, *(f"{kinds.count(kind)} {kind}" for kind in ("Conv2d", "BatchNorm2d", "MaxPool2d", "Linear")))
+c = models.vgg16(variant="c", rng=0)
+print(f"vgg16, configuration C: {sum(p.size for p in c.parameters()):,} parameters")
+quarter = models.vgg11(variant="d2l", width=0.25, rng=0)
+print(f"vgg11, d2l's form, a quarter as wide: {sum(p.size for p in quarter.parameters()):,} parameters")
+
+# %%
+# The recipe of the paper: subtract the mean colour of the training images, and nothing else. ``nn.Normalize(mean)`` does it inside the network.
+# The keys of the weights are torchvision's, so its files load with ``load_state_dict``, to begin where others ended:
+
+print(list(net.state_dict())[:4], "...", list(net.state_dict())[-1])
+
+# %%
+# A narrow VGG-11 for digits of 32x32, an eighth as wide:
+
+(x, y), test = cconv.data.digits(32)
+small = models.vgg11(variant="cifar10", in_channels=1, width=0.125, batch_norm=True, rng=0)
+model = cconv.Model(small, optimizer=cconv.optim.SGD(0.02, momentum=0.9))
+history = model.fit(x, y, batch_size=64, epochs=4, validation_data=test, verbose=0)
+print(f"{sum(p.size for p in small.parameters()):,} parameters", model.evaluate(*test))
+kernels = cconv.plot.filters(small)
