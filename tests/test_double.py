@@ -216,3 +216,17 @@ def test_auto_is_exact():
             taken = {geometry.algorithm(d) for d in ("forward", "backward_data", "backward_weight")}
             assert taken == ({"pointwise"} if padding == 0 else {"im2col"})
     assert not cconv.get_exact()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_strides_beyond_any_image(dtype):
+    """One window; nothing is counted up to the stride, nor multiplied by it."""
+    x, w = channels_last(np.ones((2, 8, 5, 5), dtype)), np.ones((8, 8, 3, 3), dtype)
+    for stride in (6, 2**31, 2**60, 2**62 - 1):
+        args = stride, 1, 1, 1
+        names = F.conv_algorithms(x.shape, w.shape, *args, dtype, True)
+        y, dx, dw = passes(x, w, np.ones((2, 8, 1, 1), dtype), args, "reference")
+        for algo in ("auto", *names):
+            got = passes(x, w, np.ones((2, 8, 1, 1), dtype), args, algo)
+            for result, expected in zip(got, (y, dx, dw), strict=True):
+                np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-5)

@@ -72,7 +72,7 @@ static inline int64_t cc_volume(const int64_t dims[CC_AXES])
 
 static inline int64_t cc_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t cc_max(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t cc_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t cc_ceil_div(int64_t a, int64_t b) { return a / b + (a % b > 0); }
 
 /* Element strides of (N, C, D, H, W) in one memory order. */
 typedef struct cc_strides {

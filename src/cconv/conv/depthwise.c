@@ -69,7 +69,7 @@ static int64_t list_taps(const depthwise_job *job, int64_t image, const int64_t 
 static int64_t list_ahead(const depthwise_job *job, const cc_depthwise_run *run, int64_t *ahead)
 {
     const cc_axis *a = job->spans.axis;
-    if (a[1].step * a[2].step > AHEAD || run->taps == 0)
+    if (a[1].step > AHEAD || a[2].step > AHEAD || a[1].step * a[2].step > AHEAD || run->taps == 0)
         return 0;
     int64_t count = 0;
     for (int64_t h = 0; h < a[1].step; h++)

@@ -271,7 +271,7 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
     for (int axis = 0; axis < CC_AXES; axis++) {
         job.strips.size[axis] = window->input[axis];
         job.strips.grid[axis] = job.output_size[axis] = window->output[axis];
-        job.strips.step[axis] = window->stride[axis];
+        job.strips.step[axis] = cc_strips_step(window, axis);
         job.output_step[axis] = 1;
     }
     CC_TRY(cc_strips_allocate(context, window, &job.strips));
@@ -314,10 +314,12 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
     }
     CC_TRY(cc_strips_allocate(context, window, &job.strips));
     cc_status status = CC_OK;
-    int64_t phase[CC_AXES];
-    for (phase[0] = 0; phase[0] < window->stride[0] && status == CC_OK; phase[0]++)
-        for (phase[1] = 0; phase[1] < window->stride[1] && status == CC_OK; phase[1]++)
-            for (phase[2] = 0; phase[2] < window->stride[2] && status == CC_OK; phase[2]++)
+    int64_t phase[CC_AXES], phases[CC_AXES];
+    for (int axis = 0; axis < CC_AXES; axis++)
+        phases[axis] = cc_min(window->stride[axis], window->input[axis]);
+    for (phase[0] = 0; phase[0] < phases[0] && status == CC_OK; phase[0]++)
+        for (phase[1] = 0; phase[1] < phases[1] && status == CC_OK; phase[1]++)
+            for (phase[2] = 0; phase[2] < phases[2] && status == CC_OK; phase[2]++)
                 status = run_phase(&job, window, phase);
     cc_arena_free(context->arena, job.strips.tap);
     return status;

@@ -37,7 +37,7 @@ typedef struct span {
 static span span_of(const cc_window *w, int64_t k)
 {
     const int64_t shift = k * w->dilation[2] - w->pad_before[2], stride = w->stride[2];
-    span s = {.first = shift < 0 ? cc_ceil_div(-shift, stride) : 0};
+    span s = {.first = shift < 0 ? (-shift - 1) / stride + 1 : 0};
     const int64_t room = w->input[2] - 1 - shift; /* of the last pixel, from where output 0 would read */
     s.count = room < 0 ? 0 : cc_max(0, cc_min(w->output[2], room / stride + 1) - s.first);
     s.pixel = s.first * stride + shift;
@@ -264,7 +264,7 @@ static cc_status run(direct_job *job, const cc_context *context, const cc_conv *
         const int rows = cc_parts(context->pool, conv->oc, 1 + 16384 / weights);
         if (!gradient)
             cc_parallel_for(context->pool, rows, conv->oc, pack, job);
-        cc_parallel_for(context->pool, cc_parts(context->pool, items, 1), items, task, job);
+        cc_parallel_each(context->pool, cc_parts(context->pool, items, 1), items, task, job);
         if (gradient)
             cc_parallel_for(context->pool, rows, conv->oc, add_sums, job);
         cc_blas_leave(context->blas);

@@ -245,7 +245,7 @@ cc_status cc_direct_backward_weight(const cc_context *context, const cc_conv *co
     for (int axis = 0; axis < CC_AXES; axis++) {
         job.strips.size[axis] = window->input[axis];
         job.strips.grid[axis] = window->output[axis];
-        job.strips.step[axis] = window->stride[axis];
+        job.strips.step[axis] = cc_strips_step(window, axis);
     }
     CC_TRY(cc_strips_allocate(context, window, &job.strips));
     cc_strips_forward_taps(&job.strips, window);

@@ -67,4 +67,7 @@ cc_strip cc_strips_item(const cc_strips *strips, int64_t item);
 /* Copy the source of a strip: channels [channel, channel + count) of the whole tensor. */
 void cc_strips_fill(const cc_strips *strips, const cc_strip *strip, int64_t channel, int64_t count, float *buffer);
 
+/* From an output's window to the next one's; where there is no next one the stride may be beyond any product. */
+static inline int64_t cc_strips_step(const cc_window *w, int axis) { return w->output[axis] > 1 ? w->stride[axis] : 1; }
+
 #endif

@@ -293,7 +293,7 @@ static cc_status run(winograd_job *job, const cc_context *context, int64_t image
     for (job->first = 0; job->first < tiles; job->first += TILES) {
         job->tiles = cc_min(TILES, tiles - job->first);
         cc_parallel_for(pool, cc_parts(pool, job->tiles, 8), job->tiles, input_task, job);
-        cc_parallel_for(pool, cc_parts(pool, places, 1), places, product_task, job);
+        cc_parallel_each(pool, cc_parts(pool, places, 1), places, product_task, job);
         if (dw == NULL)
             cc_parallel_for(pool, cc_parts(pool, job->tiles, 8), job->tiles, output_task, job);
     }
