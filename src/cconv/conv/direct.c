@@ -310,7 +310,7 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
         job.strips.size[axis] = window->output[axis];
         job.strips.step[axis] = 1;
         job.output_size[axis] = window->input[axis];
-        job.output_step[axis] = window->stride[axis];
+        job.output_step[axis] = cc_min(window->stride[axis], window->input[axis]);
     }
     CC_TRY(cc_strips_allocate(context, window, &job.strips));
     cc_status status = CC_OK;
