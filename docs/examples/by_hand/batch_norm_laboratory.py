@@ -63,7 +63,7 @@ for batch_norm in (False, True):
     )
 axes[0].set(xlabel="epoch", ylabel="training loss")
 axes[1].set(xlabel="epoch", ylabel="test accuracy", ylim=(0.8, 1))
-axes[0].legend()
+legend = axes[0].legend()
 
 # %%
 # One small data set and one seed decide nothing about overfitting. ``examples/batch_norm_lab.py`` runs the grid on more data.

@@ -30,7 +30,7 @@ for name, build, shortcut in (
     count = sum(parameter.size for parameter in net.parameters())
     print(f"{name:20} {count:,} parameters, loss {history['loss'][0]:.3f} -> {history['loss'][-1]:.3f}")
 axes.set(xlabel="epoch", ylabel="training loss")
-axes.legend()
+legend = axes.legend()
 
 # %%
 # The plain network of 56 layers is worse than that of 20 *on the training set*: it is not overfitting, it is hard to train. The residual one of the same depth does learn. The experiment at full size, on CIFAR-10, is
