@@ -118,7 +118,8 @@ def plan(model, batch_size, input_shape, max_memory=None):
     fitting.accumulate = math.ceil(batch_size / smallest)
     weights = model.optimizer.data.nbytes
     fitting.cost = (
-        f"within {most / 1e6:.3f} MB: {fitting.accumulate} parts of {smallest} samples, gradients added up, one update "
+        f"within {most / 1e6:.3f} MB: batch_size={smallest} and accumulate={fitting.accumulate} of the "
+        f"optimiser, gradients added up, one update "
         f"(instead of {found.total / 1e6:.3f} MB at once). Cost: the weights are read {fitting.accumulate} times "
         f"({2 * (fitting.accumulate - 1) * weights / 1e6:.1f} MB more), small batches run slower"
     )
