@@ -10,6 +10,7 @@ typedef struct cc_conv_algo {
     const char *name;
     bool needs_blas;
     bool approximate; /* rounds more than a matrix product of its dtype */
+    bool skips_padding; /* multiplies only what lies in the image */
     bool fuses; /* does the epilogue and adds the residual itself; otherwise it gets NULL for both */
 
     /* Whether it can do this pass of this geometry on this context's instruction set. The conv is resolved. */
@@ -47,6 +48,10 @@ void cc_conv_apply_epilogue(const cc_context *context, const cc_conv *conv, cons
 
 /* dx += residual */
 void cc_conv_add_residual(const cc_context *context, const cc_conv *conv, const void *residual, void *dx);
+
+/* Whether Inf or NaN among the `factors` (w; dy in backward_weight) may have met padding, by what lies at the border of
+ * `image`: the y or dx an algorithm has made, or in backward_weight dy. */
+bool cc_conv_multiplied_padding(const cc_conv *conv, cc_pass pass, const void *image, const void *factors);
 
 /* The passes of an algorithm with what it does not fuse; as in the descriptor. */
 cc_status cc_conv_algo_forward(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv, const void *x,

@@ -325,11 +325,12 @@ static cc_status backward_weight(const cc_context *context, const cc_conv *conv,
         job.sums = (double *)(void *)memory;
         job.partial = memory + sums;
         cc_parallel_for(context->pool, parts, job.chunks, run_chunks, &job);
+        for (int64_t k = 1; k < job.chunks; k++)
+            for (int64_t i = 0; i < size; i++)
+                job.sums[i] += job.sums[k * size + i];
         for (int64_t t = 0; t < taps; t++)
             for (int64_t o = 0; o < conv->oc; o++) {
-                double sum = 0;
-                for (int64_t k = 0; k < job.chunks; k++)
-                    sum += job.sums[k * size + t * conv->oc + o];
+                const double sum = job.sums[t * conv->oc + o];
                 if (conv->dtype == CC_F32)
                     ((float *)dw)[o * taps + t] += (float)sum;
                 else
@@ -342,6 +343,7 @@ static cc_status backward_weight(const cc_context *context, const cc_conv *conv,
 
 const cc_conv_algo cc_conv_depthwise = {
     .name = "depthwise",
+    .skips_padding = true,
     .fuses = true,
     .supports = supports,
     .pays = pays,
