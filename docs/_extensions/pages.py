@@ -43,11 +43,11 @@ def _benchmarks(app, docname, source):
 
 
 def _plain(app, what, name, value, options, lines):
-    """In docstrings |x| is a size and a * b a product, never markup."""
+    """In docstrings |x| is a size, a * b a product, and name_ a name: never markup."""
     for number, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
             parts = re.split(r"(`[^`]*`)", line)
-            parts[::2] = [re.sub(r"(?<!\\)[|*]", r"\\\g<0>", part) for part in parts[::2]]
+            parts[::2] = [re.sub(r"(?<!\\)[|*]|(?<=\w)_(?!\w)", r"\\\g<0>", part) for part in parts[::2]]
             lines[number] = "".join(parts)
 
 
