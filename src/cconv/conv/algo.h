@@ -36,6 +36,10 @@ extern const cc_conv_algo cc_conv_winograd, cc_conv_winograd_double;
 extern const cc_conv_algo cc_conv_im2col;
 extern const cc_conv_algo cc_conv_reference;
 
+/* Whether it can do this pass of a resolved conv; sizes of ordinary windows only reach `supports`, so that what an
+ * algorithm computes from them cannot overflow. */
+bool cc_conv_algo_able(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv, cc_pass pass);
+
 /* NULL for an index that is not in the list. An algorithm may be written for each dtype apart. */
 const cc_conv_algo *cc_conv_algo_get(int algo, cc_dtype dtype);
 

@@ -37,13 +37,25 @@ bool cc_conv_algo_approximate(int algo)
     return a != NULL && a->approximate;
 }
 
+/* Steps and padding beyond this are left to the algorithms that do everything. */
+#define FAR ((int64_t)1 << 24)
+
+bool cc_conv_algo_able(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv, cc_pass pass)
+{
+    const cc_window *w = &conv->window;
+    for (int axis = 0; axis < CC_AXES && algo != &cc_conv_reference && algo != &cc_conv_im2col; axis++)
+        if (w->stride[axis] > FAR || w->dilation[axis] > FAR || w->pad_before[axis] > FAR || w->pad_after[axis] > FAR)
+            return false;
+    return algo->supports(context, conv, pass);
+}
+
 bool cc_conv_algo_supports(const cc_context *context, int algo, const cc_conv *conv, cc_pass pass)
 {
     const cc_conv_algo *a = cc_conv_algo_get(algo, conv->dtype);
     cc_conv resolved = *conv;
     if (a == NULL || pass < CC_FORWARD || pass >= CC_PASSES || cc_conv_resolve(&resolved) != CC_OK)
         return false;
-    return a->supports(context, &resolved, pass);
+    return cc_conv_algo_able(a, context, &resolved, pass);
 }
 
 cc_status cc_conv_algo_forward(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv, const void *x,
@@ -70,7 +82,7 @@ cc_status cc_conv_algo_backward_data(const cc_conv_algo *algo, const cc_context 
 
 static bool suits(const cc_context *context, const cc_conv_algo *a, const cc_conv *conv, cc_pass pass)
 {
-    return !(a->approximate && context->exact) && a->supports(context, conv, pass) &&
+    return !(a->approximate && context->exact) && cc_conv_algo_able(a, context, conv, pass) &&
            (a->pays == NULL || a->pays(context, conv, pass));
 }
 

@@ -41,7 +41,7 @@ static cc_status prepare(const cc_context *context, int algo, const cc_conv *con
     *found = cc_conv_algo_get(algo, resolved->dtype);
     if (*found == NULL)
         return CC_ERR_ARGUMENT;
-    return (*found)->supports(context, resolved, pass) ? CC_OK : CC_ERR_UNSUPPORTED;
+    return cc_conv_algo_able(*found, context, resolved, pass) ? CC_OK : CC_ERR_UNSUPPORTED;
 }
 
 cc_status cc_conv_forward(const cc_context *context, int algo, const cc_conv *conv, const void *x, const void *w,
