@@ -35,7 +35,7 @@ static cc_conv random_conv(fuzz *f)
         if (!cc_mul(fuzz_size(f, f->hostile ? 0 : 1), c.groups, &c.ic) ||
             !cc_mul(fuzz_size(f, f->hostile ? 0 : 1), c.groups, &c.oc))
             c.ic = c.oc = 1;
-        if (f->hostile && fuzz_byte(f) == 1)
+        if (f->hostile && fuzz_byte(f) == 1 && c.ic < INT64_MAX)
             c.ic++;
     }
     if (f->hostile && fuzz_byte(f) > 200)
