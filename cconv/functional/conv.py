@@ -35,7 +35,7 @@ __all__ = [
     "conv_algorithms",
 ]
 
-ALGORITHM_NAMES = ("auto", "reference", "im2col", "direct", "pointwise", "depthwise", "winograd", "fft")
+ALGORITHM_NAMES = ("auto", "reference", "im2col", "direct", "pointwise", "depthwise", "grouped", "winograd", "fft")
 
 
 def prepare(
@@ -114,7 +114,7 @@ def prepare(
 
 
 # What each of the kernels does without a copy is known to them; these want channels-last.
-LAST_ONLY = ("direct", "pointwise", "depthwise", "winograd")
+LAST_ONLY = ("direct", "pointwise", "depthwise", "grouped", "winograd")
 
 
 def ordered(x, name, rank, algo, groups=1):

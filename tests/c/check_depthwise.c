@@ -66,6 +66,78 @@ static void random_picture(check *c, picture *p)
     }
 }
 
+/* Groups of a few channels; the picture's pixels have all of x. */
+static void run_groups(check *c, cc_dtype type)
+{
+    const cc_depthwise_kernels *kernels = &c->kernels->depthwise;
+    const int64_t lanes = type == CC_F32 ? c->kernels->lanes : c->kernels->lanes / 2;
+    const bool large = c->bench, nine = large || check_integer(c, 0, 1) == 0;
+    const int64_t inputs = large ? cc_min(4, lanes) : check_integer(c, 1, lanes);
+    const int64_t outputs = large ? inputs : check_integer(c, 1, lanes);
+    const int64_t count = large ? 64 / inputs : check_integer(c, 1, 9), per = lanes / cc_max(inputs, outputs);
+    const int64_t taps = 9, columns = large ? 16 : check_integer(c, 3, 20), high = large ? 16 : check_integer(c, 3, 8);
+    const int64_t step = large ? 1 : check_integer(c, 1, 3);
+    int64_t offset[9], weight[9];
+    const cc_depthwise_groups groups = {.groups = count, .inputs = inputs, .outputs = outputs,
+                                        .weights = taps * inputs * lanes};
+    cc_depthwise_run r = {.rows = (high - 3) / step + 1, .windows = (columns - 3) / step + 1, .offset = offset,
+                          .weight = weight, .taps = nine ? 9 : check_integer(c, 0, 8), .multiplier = 1,
+                          .x_row = step * columns * count * inputs, .x_step = step * count * inputs,
+                          .y_first = check_integer(c, 0, 3), .y_step = count * outputs};
+    r.y_row = r.windows * r.y_step;
+    for (int64_t t = 0; t < taps; t++) {
+        offset[t] = (t / 3 * columns + t % 3) * count * inputs;
+        weight[t] = (taps - 1 - t) * inputs * lanes;
+    }
+    const int64_t y_size = r.y_first + r.rows * r.y_row, blocks = cc_ceil_div(count, per);
+    const numbers x = random_numbers(c, type, columns * high * count * inputs), residual = random_numbers(c, type, y_size);
+    const numbers bias = random_numbers(c, type, count * outputs), dy = random_numbers(c, type, y_size);
+    numbers w = random_numbers(c, type, blocks * groups.weights), y = random_numbers(c, type, y_size);
+    /* Lanes without an output are zero, and what the gradient leaves there does not matter. */
+    for (int64_t i = 0; i < w.n; i++) {
+        const int64_t block = i / groups.weights, lane = i % lanes;
+        if (lane >= cc_min(per, count - block * per) * outputs) {
+            w.exact[i] = 0;
+            if (type == CC_F32)
+                ((float *)w.data)[i] = 0;
+            else
+                ((double *)w.data)[i] = 0;
+        }
+    }
+    double *gradient = check_copy(c, w.exact, w.n * 8, 8);
+    const bool biased = check_integer(c, 0, 1) == 1, added = check_integer(c, 0, 1) == 1;
+    const bool relu = check_integer(c, 0, 1) == 1;
+    for (int64_t window = 0; window < r.rows * r.windows; window++)
+        for (int64_t k = 0; k < count * outputs; k++) {
+            const int64_t row = window / r.windows, i = window % r.windows, group = k / outputs;
+            const int64_t at = r.y_first + row * r.y_row + i * r.y_step + k;
+            double sum = (biased ? bias.exact[k] : 0) + (added ? residual.exact[at] : 0);
+            for (int64_t t = 0; t < r.taps; t++)
+                for (int64_t j = 0; j < inputs; j++) {
+                    const int64_t from = offset[t] + row * r.x_row + i * r.x_step + group * inputs + j;
+                    const int64_t with = group / per * groups.weights + weight[t] + j * lanes +
+                                         group % per * outputs + k % outputs;
+                    sum += x.exact[from] * w.exact[with];
+                    gradient[with] += x.exact[from] * dy.exact[at];
+                }
+            y.exact[at] = relu && sum < 0 ? 0 : sum;
+        }
+    const double flops = (double)(2 * r.taps * r.rows * r.windows * count * inputs * outputs);
+
+    SLOT(c, depthwise.convolve_groups);
+    kernels->convolve_groups[type](&r, &groups, x.data, w.data, biased ? bias.data : NULL,
+                                   added ? residual.data : NULL, relu, y.data);
+    compare(c, type, &y, 300);
+    BENCH(c, flops, "FLOP", kernels->convolve_groups[type](&r, &groups, x.data, w.data, NULL, NULL, false, y.data));
+
+    SLOT(c, depthwise.gradient_groups);
+    kernels->gradient_groups[type](&r, &groups, x.data, dy.data, w.data);
+    w.exact = gradient;
+    compare(c, type, &w, 300);
+    BENCH(c, flops, "FLOP", kernels->gradient_groups[type](&r, &groups, x.data, dy.data, w.data));
+    check_done(c);
+}
+
 static void run(check *c, cc_dtype type)
 {
     const cc_depthwise_kernels *kernels = &c->kernels->depthwise;
@@ -137,4 +209,6 @@ void check_depthwise(check *c)
 {
     run(c, CC_F32);
     run(c, CC_F64);
+    run_groups(c, CC_F32);
+    run_groups(c, CC_F64);
 }

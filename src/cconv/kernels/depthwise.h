@@ -5,6 +5,14 @@
  *
  *   x(r, i, t, k) = x[offset[t] + r*x_row + i*x_step + k]       w(t, c) = w[weight[t] + c]
  *   y(r, i, c)    = y[y_first + r*y_row + i*y_step + c]
+ *
+ * or of groups of a few channels each, n groups of `inputs` channels of x and `outputs` of y, at most the vector's lanes:
+ *
+ *   y(r, i, c) = SUM over taps, j < inputs  x(r, i, t, c / outputs * inputs + j) * w(t, c, j)
+ *
+ *   w(t, c, j) = w[block * weights + weight[t] + j * lanes + l]     c = block * (groups in a vector) * outputs + l
+ *
+ * A vector takes as many groups as have their channels of x, and those of y, in its lanes; what lies behind is zero.
  */
 #ifndef CC_KERNELS_DEPTHWISE_H
 #define CC_KERNELS_DEPTHWISE_H
@@ -26,6 +34,11 @@ typedef struct cc_depthwise_run {
     const int64_t *ahead_offset;
 } cc_depthwise_run;
 
+typedef struct cc_depthwise_groups {
+    int64_t groups, inputs, outputs;
+    int64_t weights; /* from the weights of a vector of y to those of the next */
+} cc_depthwise_groups;
+
 typedef struct cc_depthwise_kernels {
     /* y = max(sum + bias + residual, 0); bias (channels) and residual (like y) may be NULL, the maximum is taken
      * with relu (NaN stays NaN). */
@@ -33,6 +46,11 @@ typedef struct cc_depthwise_kernels {
                         const void *residual, bool relu, void *y);
     /* w(t, c) += SUM over windows  x(r, i, t, c / multiplier) * y(r, i, c) */
     void (*gradient[2])(const cc_depthwise_run *run, const void *x, const void *y, void *w);
+    /* Both for groups; the run's channels and multiplier do not matter. */
+    void (*convolve_groups[2])(const cc_depthwise_run *run, const cc_depthwise_groups *groups, const void *x,
+                               const void *w, const void *bias, const void *residual, bool relu, void *y);
+    void (*gradient_groups[2])(const cc_depthwise_run *run, const cc_depthwise_groups *groups, const void *x,
+                               const void *y, void *w);
     /* sum[i] += x[i], then x[i] = 0 */
     void (*drain[2])(void *x, int64_t n, double *sum);
     /* y[c] = SUM over j < multiplier  x[c*multiplier + j] */
