@@ -13,6 +13,9 @@ cimport numpy as cnp
 cnp.import_array()
 
 
+cdef extern from "stdbool.h":
+    ctypedef bint c_bool "bool"
+
 cdef extern from "context.h" nogil:
     ctypedef enum cc_isa:
         CC_ISA_COUNT
@@ -42,7 +45,7 @@ cdef extern from "context.h" nogil:
     unsigned long cc_fp_mode_flushing(unsigned long mode)
     cc_status cc_context_create(cc_isa isa, int threads, cc_context **context)
     int cc_pool_threads(const cc_pool *pool)
-    void cc_pool_watch(cc_pool *pool, bint (*poll)() noexcept nogil)
+    void cc_pool_watch(cc_pool *pool, c_bool (*poll)() noexcept nogil)
     bint cc_pool_rehearse(cc_pool *pool, bint on)
     bint cc_pool_interrupted(cc_pool *pool)
     cc_status cc_pool_resize(cc_pool *pool, int threads)
@@ -90,7 +93,7 @@ cdef inline cc_full_context *full() noexcept nogil:
     return <cc_full_context *>the_context
 
 
-cdef bint signalled() noexcept nogil:
+cdef c_bool signalled() noexcept nogil:
     """Whether a signal's handler raised (Ctrl-C); its exception is set then, and `check` lets it out."""
     cdef PyGILState_STATE state = PyGILState_Ensure()
     cdef bint raised = PyErr_CheckSignals() != 0
