@@ -10,7 +10,7 @@ typedef struct cc_conv_algo {
     const char *name;
     bool needs_blas;
     bool approximate; /* rounds more than a matrix product of its dtype */
-    bool skips_padding; /* multiplies only what lies in the image */
+    bool skips_padding; /* multiplies only what lies in the image, or sees to what comes of it */
     bool fuses; /* does the epilogue and adds the residual itself; otherwise it gets NULL for both */
 
     /* Whether it can do this pass of this geometry on this context's instruction set. The conv is resolved. */
@@ -63,5 +63,7 @@ cc_status cc_conv_algo_forward(const cc_conv_algo *algo, const cc_context *conte
                                const void *w, const void *b, const cc_epilogue *epilogue, void *y);
 cc_status cc_conv_algo_backward_data(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv,
                                      const void *dy, const void *w, const void *residual, void *dx);
+cc_status cc_conv_algo_backward_weight(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv,
+                                       const void *x, const void *dy, void *dw);
 
 #endif

@@ -59,8 +59,8 @@ bool cc_conv_algo_supports(const cc_context *context, int algo, const cc_conv *c
     return cc_conv_algo_able(a, context, &resolved, pass);
 }
 
-cc_status cc_conv_algo_forward(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv, const void *x,
-                               const void *w, const void *b, const cc_epilogue *epilogue, void *y)
+static cc_status forward(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv, const void *x,
+                         const void *w, const void *b, const cc_epilogue *epilogue, void *y)
 {
     if (epilogue != NULL && epilogue->scale == NULL && epilogue->residual == NULL && !epilogue->relu)
         epilogue = NULL;
@@ -71,14 +71,40 @@ cc_status cc_conv_algo_forward(const cc_conv_algo *algo, const cc_context *conte
     return CC_OK;
 }
 
-cc_status cc_conv_algo_backward_data(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv,
-                                     const void *dy, const void *w, const void *residual, void *dx)
+cc_status cc_conv_algo_forward(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv, const void *x,
+                               const void *w, const void *b, const cc_epilogue *epilogue, void *y)
+{
+    CC_TRY(forward(algo, context, conv, x, w, b, epilogue, y));
+    if (!algo->skips_padding && cc_conv_multiplied_padding(conv, CC_FORWARD, y, w))
+        return forward(&cc_conv_reference, context, conv, x, w, b, epilogue, y);
+    return CC_OK;
+}
+
+static cc_status backward_data(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv,
+                               const void *dy, const void *w, const void *residual, void *dx)
 {
     if (algo->fuses || residual == NULL)
         return algo->backward_data(context, conv, dy, w, residual, dx);
     CC_TRY(algo->backward_data(context, conv, dy, w, NULL, dx));
     cc_conv_add_residual(context, conv, residual, dx);
     return CC_OK;
+}
+
+cc_status cc_conv_algo_backward_data(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv,
+                                     const void *dy, const void *w, const void *residual, void *dx)
+{
+    CC_TRY(backward_data(algo, context, conv, dy, w, residual, dx));
+    if (!algo->skips_padding && cc_conv_multiplied_padding(conv, CC_BACKWARD_DATA, dx, w))
+        return backward_data(&cc_conv_reference, context, conv, dy, w, residual, dx);
+    return CC_OK;
+}
+
+cc_status cc_conv_algo_backward_weight(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv,
+                                       const void *x, const void *dy, void *dw)
+{
+    if (!algo->skips_padding && cc_conv_multiplied_padding(conv, CC_BACKWARD_WEIGHT, dy, dy))
+        algo = &cc_conv_reference;
+    return algo->backward_weight(context, conv, x, dy, dw);
 }
 
 static bool suits(const cc_context *context, const cc_conv_algo *a, const cc_conv *conv, cc_pass pass)

@@ -61,10 +61,7 @@ cc_status cc_conv_forward(const cc_context *context, int algo, const cc_conv *co
     }
     if (x == NULL || w == NULL)
         return CC_ERR_ARGUMENT;
-    CC_TRY(cc_conv_algo_forward(a, context, &c, x, w, b, epilogue, y));
-    if (!a->skips_padding && cc_conv_multiplied_padding(&c, CC_FORWARD, y, w))
-        return cc_conv_algo_forward(&cc_conv_reference, context, &c, x, w, b, epilogue, y);
-    return CC_OK;
+    return cc_conv_algo_forward(a, context, &c, x, w, b, epilogue, y);
 }
 
 cc_status cc_conv_backward_data(const cc_context *context, int algo, const cc_conv *conv, const void *dy,
@@ -87,10 +84,7 @@ cc_status cc_conv_backward_data(const cc_context *context, int algo, const cc_co
     }
     if (dy == NULL || w == NULL)
         return CC_ERR_ARGUMENT;
-    CC_TRY(cc_conv_algo_backward_data(a, context, &c, dy, w, residual, dx));
-    if (!a->skips_padding && cc_conv_multiplied_padding(&c, CC_BACKWARD_DATA, dx, w))
-        return cc_conv_algo_backward_data(&cc_conv_reference, context, &c, dy, w, residual, dx);
-    return CC_OK;
+    return cc_conv_algo_backward_data(a, context, &c, dy, w, residual, dx);
 }
 
 cc_status cc_conv_backward_weight(const cc_context *context, int algo, const cc_conv *conv, const void *x,
@@ -103,7 +97,5 @@ cc_status cc_conv_backward_weight(const cc_context *context, int algo, const cc_
         return CC_OK;
     if (x == NULL || dy == NULL || dw == NULL)
         return CC_ERR_ARGUMENT;
-    if (!a->skips_padding && cc_conv_multiplied_padding(&c, CC_BACKWARD_WEIGHT, dy, dy))
-        a = &cc_conv_reference;
-    return a->backward_weight(context, &c, x, dy, dw);
+    return cc_conv_algo_backward_weight(a, context, &c, x, dy, dw);
 }

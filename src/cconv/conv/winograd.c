@@ -344,13 +344,17 @@ static cc_status backward_weight(const cc_context *context, const cc_conv *conv,
 {
     bool sound;
     CC_TRY(cc_winograd_backward_weight(context, conv, x, dy, dw, &sound));
-    return sound ? CC_OK : exact_algo(context, conv, CC_BACKWARD_WEIGHT)->backward_weight(context, conv, x, dy, dw);
+    if (sound)
+        return CC_OK;
+    return cc_conv_algo_backward_weight(exact_algo(context, conv, CC_BACKWARD_WEIGHT), context, conv, x, dy, dw);
 }
 
 const cc_conv_algo cc_conv_winograd = {
     .name = "winograd",
     .approximate = true,
     .fuses = true,
+    /* A result with Inf or NaN is not sound: another algorithm makes it. */
+    .skips_padding = true,
     .supports = supports,
     .pays = pays,
     .forward = forward,
