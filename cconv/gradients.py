@@ -10,6 +10,7 @@ from cconv.nn.base import Layer
 
 # A kink (ReLU, a maximum) closer to the point than one step is farther than a smaller one; a wrong gradient fails all.
 STEPS = (1e-5, 1e-6, 1e-7, 1e-8)
+KINK_STEP = 1e-6
 
 # Differences are judged against the element, but not against less than these shares of the largest gradient of its
 # array and of all arrays: below that a difference of two rounded losses says nothing.
@@ -193,9 +194,28 @@ def _worst(name, values, gradient, value, places, largest, tolerance):
                 error, numeric = this, slope
             if error <= tolerance:
                 break
+        else:
+            # At a kink itself, such as equal pixels under a maximum, any slope between those of its sides is right.
+            low, high = sorted(_one_sided(values, index, KINK_STEP, value))
+            if high - low > tolerance * max(abs(low), abs(high), floor):
+                slope = min(max(analytic, low), high)
+                this = abs(slope - analytic) / max(abs(slope), abs(analytic), floor)
+                if this < error:
+                    error, numeric = this, slope
         if worst is None or not error <= worst.error:
             worst = Element(name, index, analytic, float(numeric), float(error), len(places))
     return worst
+
+
+def _one_sided(values, index, step, value):
+    """Slopes to the left and to the right."""
+    kept, here = values[index], value()
+    values[index] = kept + step
+    right = (value() - here) / step
+    values[index] = kept - step
+    left = (here - value()) / step
+    values[index] = kept
+    return left, right
 
 
 def _difference(values, index, step, value):

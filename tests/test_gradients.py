@@ -81,3 +81,18 @@ def test_arguments():
         cconv.gradcheck(nn.ReLU(), np.ones(3), samples=0)
     with pytest.raises(ValueError, match="length"):
         small_model().gradcheck(np.ones((2, 1, 8, 8)), [1])
+
+
+def test_equal_pixels_under_a_maximum_are_no_mistake():
+    """Real images have flat regions: there a maximum has no derivative, but slopes to both sides."""
+    (x, y), _ = cconv.data.digits()
+    model = cconv.Model(models.lenet5(rng=0))
+    assert model.gradcheck(x[:2], y[:2]).passed
+
+
+def test_a_wrong_slope_at_a_kink_is_still_wrong():
+    class Wrong(nn.Layer):
+        def forward(self, x, train):
+            return np.maximum(x, 0), lambda dy: dy * (x >= 0) * 1.5
+
+    assert not cconv.gradcheck(Wrong(), np.zeros((2, 3))).passed

@@ -150,9 +150,14 @@ def numbers_of(value, name, kinds):
     return array
 
 
+def _pixels(x):
+    """The NCHW-shaped `x` with its channels at the end; several times faster than np.moveaxis."""
+    return x.transpose(0, *range(2, x.ndim), 1)
+
+
 def is_channels_last(x):
     """Whether the NCHW-shaped `x` lies channels-last in memory (and not also channels-first)."""
-    return not x.flags.c_contiguous and x.ndim > 2 and np.moveaxis(x, 1, -1).flags.c_contiguous
+    return not x.flags.c_contiguous and x.ndim > 2 and _pixels(x).flags.c_contiguous
 
 
 def activation(x, name, ndim, dtype=None):
@@ -170,7 +175,8 @@ def activation(x, name, ndim, dtype=None):
 
 def to_channels_last(x):
     """A channels-last copy of the NCHW-shaped `x`."""
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+    y = np.ascontiguousarray(_pixels(x))
+    return y.transpose(0, y.ndim - 1, *range(1, y.ndim - 1))
 
 
 def like(x, name, shape, channels_last, dtype):
@@ -179,7 +185,7 @@ def like(x, name, shape, channels_last, dtype):
     if x.shape != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {x.shape}")
     if channels_last and x.ndim > 2:
-        return to_channels_last(x)
+        return x if is_channels_last(x) else to_channels_last(x)
     return np.ascontiguousarray(x).reshape(shape)  # which NumPy makes (1,) of ()
 
 
