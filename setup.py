@@ -7,11 +7,13 @@ builds everything under those sanitizers.
 import os
 import platform
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 
 SOURCE = Path("src/cconv")
@@ -56,8 +58,21 @@ def core_libraries():
     return [library("cconv_core", core), *isa]
 
 
+class BuildLibraries(build_clib):
+    """Builds the libraries side by side: each instruction set takes the compiler long."""
+
+    def build_libraries(self, libraries):
+        build = super().build_libraries
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda one: build([one]), libraries))
+
+
 class BuildExtensions(build_ext):
     """Builds the static libraries first, so that `build_ext --inplace` is one command."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def run(self):
         if self.distribution.has_c_libraries():
@@ -97,5 +112,5 @@ setup(
             "embedsignature": True,
         },
     ),
-    cmdclass={"build_ext": BuildExtensions},
+    cmdclass={"build_clib": BuildLibraries, "build_ext": BuildExtensions},
 )
