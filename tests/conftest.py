@@ -1,12 +1,17 @@
 """What all tests share: hypothesis without deadlines, because sanitizer builds and busy machines are slow."""
 
 import os
+import signal
 
 import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("cconv", deadline=None, print_blob=True, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("cconv")
+
+# A shell's background jobs ignore Ctrl-C, and so would the tests about it and their children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Convolution by Fourier transforms: every geometry and dtype, layers, blocks, and what it costs."""
 
+import os
 import subprocess
 import sys
 
@@ -199,12 +200,13 @@ def test_arguments_are_left_alone():
         np.testing.assert_array_equal(a, b)
 
 
-def test_scipy_comes_with_the_first_use():
+def test_scipy_comes_with_the_first_use(tmp_path):
     code = (
         "import sys, numpy as np, cconv.functional as F\n"
         "x, w = np.ones((1, 1, 5, 5), np.float32), np.ones((1, 1, 3, 3), np.float32)\n"
         "F.conv2d(x, w, algo='direct'); a = 'scipy.fft' in sys.modules\n"
         "F.conv2d(x, w, algo='fft'); print(a, 'scipy.fft' in sys.modules)"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=path, capture_output=True, text=True)
     assert answer.stdout.split() == ["False", "True"], answer.stderr
