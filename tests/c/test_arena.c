@@ -6,6 +6,13 @@
 
 #define LIVE 64
 
+/* ThreadSanitizer has no room for the arena's span of addresses: there it grows by separate regions, with gaps. */
+#ifdef __SANITIZE_THREAD__
+#define ONE_SPAN false
+#else
+#define ONE_SPAN true
+#endif
+
 static void blocks_do_not_overlap(check *c)
 {
     cc_arena *arena = cc_arena_create();
@@ -49,7 +56,7 @@ static void neighbours_grow_together(check *c)
         for (int i = 0; i < 3; i++)
             cc_arena_free(arena, block[orders[k][i]]);
         void *all = cc_arena_alloc(arena, whole);
-        EXPECT(c, all != NULL && cc_arena_get_stats(arena).reserved == reserved);
+        EXPECT(c, all != NULL && (!ONE_SPAN || cc_arena_get_stats(arena).reserved == reserved));
         cc_arena_free(arena, all);
         cc_arena_destroy(arena);
     }
@@ -65,7 +72,7 @@ static void grows_without_gaps(check *c)
     for (int i = 0; i < 5; i++)
         cc_arena_free(arena, block[i]);
     void *all = cc_arena_alloc(arena, (size_t)125 << 20);
-    EXPECT(c, all != NULL && cc_arena_get_stats(arena).reserved <= (size_t)130 << 20);
+    EXPECT(c, all != NULL && (!ONE_SPAN || cc_arena_get_stats(arena).reserved <= (size_t)130 << 20));
     cc_arena_free(arena, all);
     cc_arena_destroy(arena);
 }
