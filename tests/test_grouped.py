@@ -194,3 +194,10 @@ def test_no_memory():
                 _runtime.arena_fail_after(-1)
             np.testing.assert_array_equal(run(), expected)
         assert successes > 2
+
+
+@pytest.mark.parametrize("outputs, inputs", [(0, 0), (0, 1), (4, 0)])
+def test_groups_without_channels(outputs, inputs):
+    """Found by the fuzzer: choosing an algorithm divided by the channels of a group."""
+    y = F.conv2d(np.zeros((2, 4 * inputs, 5, 5), np.float32), np.zeros((outputs, inputs, 3, 3), np.float32), groups=4)
+    assert y.shape == (2, outputs, 3, 3) and not y.any()

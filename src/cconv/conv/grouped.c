@@ -48,7 +48,7 @@ static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
     (void)pass;
     const int64_t lanes = lanes_of(context, conv->dtype), most = cc_max(conv->ic, conv->oc) / conv->groups;
-    return conv->groups > 1 && context->kernels->lanes > 4 && most <= 8 && 4 * (lanes / most * most) >= 3 * lanes;
+    return conv->groups > 1 && context->kernels->lanes > 4 && most >= 1 && most <= 8 && 4 * (lanes / most * most) >= 3 * lanes;
 }
 
 static grouped_job job_of(const cc_context *context, const cc_conv *conv, bool back)
