@@ -18,6 +18,7 @@ import numpy as np
 
 from cconv import nn
 from cconv.nn.base import limited_parameters
+from cconv.nn.loss import LOSSES
 
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "|b1",
@@ -139,7 +140,7 @@ def save_model(model, path):
     arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
     tensors |= {_OPTIMIZER + key: value for key, value in arrays.items()}
     training = {
-        "loss": model.loss_name,
+        "loss": model.loss_name or _loss_facts(model.loss),
         "metrics": [name for name in model.metrics if name == "accuracy" or name.startswith("top")],
         "epoch": model.epoch,
         "input_shape": None if model.input_shape is None else list(model.input_shape),
@@ -157,7 +158,7 @@ def save_model(model, path):
     write(path, tensors, {"version": str(VERSION), **metadata})
 
 
-def load_model(cls, path, net=None, optimizer=None):
+def load_model(cls, path, net=None, optimizer=None, loss=None):
     """The Model that `save_model` wrote, as an object of `cls`."""
     tensors, metadata = read(path)
     if metadata.get("format") != FORMAT:
@@ -174,7 +175,7 @@ def load_model(cls, path, net=None, optimizer=None):
         net.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(_OPTIMIZER)})
         model = cls(
             net,
-            training["loss"] or "cross_entropy",
+            loss if loss is not None else _loss(training["loss"]),
             optimizer if optimizer is not None else _optimizer(facts),
             training["metrics"],
         )
@@ -196,6 +197,23 @@ def _architecture(net):
     except TypeError:
         # Layers of the user's own: load() then asks for the network.
         return None
+
+
+def _loss_facts(loss):
+    """Class and options of a loss of cconv.nn; None for one of the user's own: load() then asks for it."""
+    if type(loss) not in LOSSES.values():
+        return None
+    return {"type": type(loss).__name__, "arguments": vars(loss)}
+
+
+def _loss(facts):
+    if isinstance(facts, str):
+        return facts
+    if facts is None:
+        raise CheckpointError("the loss is from outside cconv.nn; pass loss=")
+    if facts["type"] not in LOSSES:
+        raise CheckpointError(f"unknown loss {facts['type']!r}; pass loss=")
+    return LOSSES[facts["type"]](**facts["arguments"])
 
 
 def _random_layers(net):

@@ -1,7 +1,6 @@
 """A network with a loss and an optimiser: fit, evaluate, predict, save."""
 
 import math
-from contextlib import nullcontext
 
 import numpy as np
 
@@ -38,6 +37,8 @@ class Model(Inspected):
 
     Attributes
     ----------
+    inference_net : what validation, `evaluate` and `predict` run: `net`, or, where the optimiser averages weights (`ema`),
+        a copy of it that has the averages
     stop_training : bool, a callback sets it to end `fit` after the epoch
     epoch : int, epochs completed
     history : History of the last `fit`, also after an error or Ctrl-C
@@ -71,10 +72,7 @@ class Model(Inspected):
         self.metrics = named(metrics)
         self.optimizer = optimizer
         net.zero_grad()
-        self.optimizer.bind(net)
-        can_update_in_backward = getattr(optimizer, "can_update_in_backward", None)
-        self._updates_in_backward = can_update_in_backward is not None and can_update_in_backward(net)
-        self._fused = fuse(net)
+        self._bind()
         self._parameter = next(net.parameters(), None)
         self._seen = None, None  # shape of a sample, and the classes that it gives
         self.stop_training = False
@@ -86,6 +84,22 @@ class Model(Inspected):
         self._hooks = None
         self._place = None
         self._totals = None
+
+    def _bind(self):
+        self.optimizer.bind(self.net)
+        can_update_in_backward = getattr(self.optimizer, "can_update_in_backward", None)
+        self._updates_in_backward = can_update_in_backward is not None and can_update_in_backward(self.net)
+        self._fused = fuse(self.net)
+        averages = getattr(self.optimizer, "ema", None) is not None
+        self.inference_net = self.optimizer.averaged_copy(self.net) if averages else self.net
+        self._inference = fuse(self.inference_net) if averages else self._fused
+
+    def __setstate__(self, state):
+        # The parameters of a deep copy or a pickle become views of its own optimiser's arrays again.
+        vars(self).update(state)
+        kept = self.optimizer.state_dict()
+        self._bind()
+        self.optimizer.load_state_dict(kept)
 
     def fit(
         self, x, y, batch_size=32, epochs=1, validation_data=None, callbacks=(), rng=0, verbose=1, initial_epoch=0,
@@ -189,8 +203,7 @@ class Model(Inspected):
         self.epoch, self._totals = loader.epoch, None
         logs = {name: total / max(len(loader.x), 1) for name, total in totals.items()}
         if validation_data is not None:
-            with getattr(self.optimizer, "averaged", nullcontext)():
-                results = self._evaluate(*validation_data, 256)
+            results = self._evaluate(*validation_data, 256)
             logs |= {f"val_{name}": value for name, value in results.items()}
         hooks.call("on_epoch_end", epoch, logs)
 
@@ -261,7 +274,7 @@ class Model(Inspected):
         totals, dtype = dict.fromkeys(("loss", *self.metrics), 0.0), self.dtype
         for start in range(0, len(x), batch_size):
             target = y[start : start + batch_size]
-            outputs = self._fused(_converted(x[start : start + batch_size], dtype))
+            outputs = self._inference(_converted(x[start : start + batch_size], dtype))
             totals["loss"] += float(self._loss_value(outputs, target)) * len(target)
             for name, metric in self.metrics.items():
                 totals[name] += metric(outputs, target) * len(target)
@@ -280,7 +293,7 @@ class Model(Inspected):
             raise ValueError(f"x has no samples: shape {x.shape}")
         results, dtype = None, self.dtype
         for start in range(0, len(x), batch_size):
-            outputs = self._fused(_converted(x[start : start + batch_size], dtype))
+            outputs = self._inference(_converted(x[start : start + batch_size], dtype))
             if results is None:
                 results = np.empty((len(x), *outputs.shape[1:]), outputs.dtype)
             results[start : start + len(outputs)] = outputs
@@ -299,7 +312,7 @@ class Model(Inspected):
         save_model(self, path)
 
     @staticmethod
-    def load(path, net=None, optimizer=None):
+    def load(path, net=None, optimizer=None, loss=None):
         """The Model that `save` wrote.
 
         Parameters
@@ -309,6 +322,8 @@ class Model(Inspected):
             Receives the weights; needed where the network has layers from outside cconv.nn.
         optimizer : optional
             Receives the optimiser's state; needed for an optimiser from outside cconv.optim.
+        loss : optional
+            Needed for a loss from outside cconv.nn.
 
         Raises
         ------
@@ -319,7 +334,7 @@ class Model(Inspected):
         """
         from cconv.checkpoint import load_model
 
-        return load_model(Model, path, net, optimizer)
+        return load_model(Model, path, net, optimizer, loss)
 
     @property
     def dtype(self):

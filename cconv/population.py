@@ -58,7 +58,7 @@ def recalibrate(net, x, batch_size=256):
 
     Parameters
     ----------
-    net : nn.Layer or cconv.Model
+    net : nn.Layer or cconv.Model; of a Model, what evaluates and predicts: its network, or the averages of the weights
     x : array (N, ...) of floats, or uint8 that is divided by 255
     batch_size : int; batches have at most this many samples and are as even as can be
 
@@ -71,7 +71,7 @@ def recalibrate(net, x, batch_size=256):
     ValueError
         For an empty `x`, or a batch that leaves a batch norm one value a channel; running statistics are as before then.
     """
-    net = getattr(net, "net", net)
+    net = getattr(net, "inference_net", net)
     if not isinstance(net, nn.Layer):
         raise TypeError(f"net must be an nn.Layer or a Model, got {type(net).__name__}")
     x = np.asarray(x)

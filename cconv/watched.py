@@ -18,7 +18,8 @@ LOSS, OPTIMIZER = "loss", "optimizer"
 def twin(model, observer):
     """A Model like `model`, with weights of its own, that reports to `observer`; and its leaves, name -> watched layer
     (`.layer`, and after a step `.x_shape`, `.y_shape`, `.need_dx`)."""
-    other = copy.copy(model)
+    other = object.__new__(type(model))
+    vars(other).update(vars(model))
     other.net = copy.deepcopy(model.net)
     other.net.zero_grad()
     other.optimizer = copy.copy(model.optimizer)

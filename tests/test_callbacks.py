@@ -1,6 +1,7 @@
 """Callbacks: what they watch, in which order they run, and that a resumed training keeps their state."""
 
 import csv
+import json
 import sys
 import types
 
@@ -12,6 +13,7 @@ from cconv.callbacks import (
     Callback,
     CSVLogger,
     EarlyStopping,
+    JSONLogger,
     LearningRateScheduler,
     ModelCheckpoint,
     ReduceLROnPlateau,
@@ -31,6 +33,7 @@ class Stage:
         self.net = types.SimpleNamespace(
             state_dict=lambda: {"w": self.weights}, load_state_dict=lambda state: self.restored.append(state["w"])
         )
+        self.inference_net = self.net
         self.restored, self.weights = [], None
 
     def play(self, callback, values, name="val_loss"):
@@ -159,6 +162,28 @@ def test_csv_and_rate(tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[1]["val_loss"]) > 0
     np.testing.assert_allclose(rates, 0.1 / (1 + np.arange(6) / 3))
+
+
+@pytest.mark.parametrize("logger", [CSVLogger, JSONLogger])
+def test_a_log_that_continues_has_each_epoch_once(tmp_path, logger):
+    """What a kill leaves: a line of an epoch that comes again, and half a line."""
+    x, y = small_data()
+    path = tmp_path / "log"
+    small_model().fit(x, y, 20, 3, callbacks=[logger(path)], verbose=0)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines)[:-9])
+    small_model().fit(x, y, 20, 3, initial_epoch=1, callbacks=[logger(path, append=True)], verbose=0)
+    again = path.read_text().splitlines(keepends=True)
+    assert again[:-2] == lines[:-2] and len(again) == len(lines)
+    read = csv.DictReader(again) if logger is CSVLogger else map(json.loads, again)
+    assert [int(record["epoch"]) for record in read] == [1, 2, 3]
+    path.write_text("a\nb\n")
+    with pytest.raises(ValueError, match="log: not what"):
+        small_model().fit(x, y, 20, 3, callbacks=[logger(path, append=True)], verbose=0)
+    assert path.read_text() == "a\nb\n"
+    path.unlink()
+    small_model().fit(x, y, 20, 1, callbacks=[logger(path, append=True)], verbose=0)
+    assert len(path.read_text().splitlines()) == len(lines) - 2
 
 
 def test_tensorboard_names_its_extra(monkeypatch):

@@ -1,6 +1,7 @@
 """The command line over data sets, networks and interruptions."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -98,6 +99,11 @@ def digest(run):
     return hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
 
 
+def metrics(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
 def start(folder, *words):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "cconv", "train", *map(str, words)]
@@ -131,5 +137,6 @@ def test_killed_at_random_moments_ends_like_the_unbroken_run(tmp_path, sign):
                 kills += 1
             process.stderr.close()
         assert digest(run) == digest(tmp_path / "straight"), f"{kills} kills"
+        assert metrics(run) == metrics(tmp_path / "straight"), f"{kills} kills"
         assert not list(run.glob("*.tmp*")) or sign == signal.SIGKILL
     straight.stderr.close()

@@ -1,5 +1,6 @@
 """fit, evaluate, predict: Keras's semantics, same bits for the same seed, errors before anything runs."""
 
+import copy
 import json
 import os
 import signal
@@ -351,3 +352,17 @@ def test_probabilities_as_targets(data):
     model = Model(small_model.small_net())
     history = model.fit(x[:128], shares[:128], epochs=3, verbose=0).history
     assert history["loss"][-1] < history["loss"][0] and history["accuracy"][-1] > 0.1
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, copy.copy])
+def test_copies_train(duplicate):
+    (x, y), _ = small_data()
+    model, straight = small_model.small_model(), small_model.small_model()
+    straight.fit(x, y, epochs=2, verbose=0)
+    model.fit(x, y, epochs=1, verbose=0)
+    before = weights(model)
+    again = duplicate(model)
+    again.fit(x, y, epochs=2, verbose=0, resume=True)
+    assert weights(again) == weights(straight)
+    if again.net is not model.net:
+        assert weights(model) == before

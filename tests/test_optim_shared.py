@@ -1,5 +1,7 @@
 """What every optimiser takes: clipping, accumulation, what does not decay, the average of the weights."""
 
+import copy
+
 import numpy as np
 import pytest
 from small_model import small_data, small_net, weights
@@ -8,6 +10,7 @@ from test_optim import G, bound
 import cconv
 import cconv.callbacks
 from cconv import Model, nn, optim
+from cconv.population import recalibrate
 
 
 def test_clip_norm_is_that_of_all_gradients():
@@ -132,13 +135,52 @@ def test_average():
         assert "average" not in plain.state
 
 
-def test_validation_is_that_of_the_average():
+def test_what_validates_evaluates_and_predicts_is_the_average(tmp_path):
     (x, y), test = small_data()
-    model = Model(small_net(), optimizer=optim.SGD(0.1, ema=0.9))
+    model, plain = Model(small_net(), optimizer=optim.SGD(0.1, ema=0.9)), Model(small_net(), optimizer=optim.SGD(0.1))
     history = model.fit(x, y, epochs=2, validation_data=test, verbose=0).history
-    assert model.evaluate(*test)["loss"] != history["val_loss"][-1]
+    plain.fit(x, y, epochs=2, verbose=0)
+    assert weights(model) == weights(plain)
+    assert model.evaluate(*test)["loss"] == history["val_loss"][-1] != plain.evaluate(*test)["loss"]
+    outputs = model.predict(x)
     with model.optimizer.averaged():
-        assert model.evaluate(*test)["loss"] == history["val_loss"][-1]
+        assert model.net(x).tobytes() == outputs.tobytes()
+    model.save(tmp_path / "m")
+    for again in (Model.load(tmp_path / "m"), copy.deepcopy(model)):
+        assert again.predict(x).tobytes() == outputs.tobytes()
+        again.fit(x, y, verbose=0)
+        assert again.predict(x).tobytes() != outputs.tobytes() == model.predict(x).tobytes()
+
+
+def test_running_statistics_are_averaged_with_the_weights():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((10, 1, 8, 8), np.float32), rng.integers(0, 4, 10)
+    model = Model(net_with_norms(), optimizer=optim.SGD(0.1, ema=0.75))
+    expected = model.net.state_dict()
+    for _ in range(3):
+        model.train_on_batch(x, y)
+        now = model.net.state_dict()
+        expected = {key: 0.75 * expected[key] + 0.25 * now[key] for key in now}
+    found = model.inference_net.state_dict()
+    assert any(key.endswith("running_var") for key in found)
+    with model.optimizer.averaged():
+        lent = model.net.state_dict()
+    for key in expected:
+        if not key.endswith("num_batches_tracked"):
+            np.testing.assert_allclose(found[key], expected[key], rtol=1e-5, atol=1e-7)
+            assert lent[key].tobytes() == found[key].tobytes()
+            assert model.net.state_dict()[key].tobytes() == now[key].tobytes()
+    recalibrate(model, x)
+    assert {k: v.tobytes() for k, v in model.net.state_dict().items()} == {k: v.tobytes() for k, v in now.items()}
+    assert any(model.inference_net.state_dict()[key].tobytes() != found[key].tobytes() for key in found)
+
+
+def test_the_best_epoch_of_an_average_comes_back():
+    (x, y), test = small_data()
+    model = Model(small_net(), optimizer=optim.SGD(0.1, ema=0.5))
+    stop = cconv.callbacks.EarlyStopping(mode="max", restore_best_weights=True)
+    best = model.fit(x, y, epochs=5, validation_data=test, callbacks=[stop], verbose=0).history["val_loss"][0]
+    assert stop.stopped_epoch == 1 and model.evaluate(*test)["loss"] == best
 
 
 @pytest.mark.parametrize("stop", [1, 3, 5, 7, 9, 13])

@@ -17,8 +17,17 @@ class _Logger(Callback):
         self._began = None
 
     def on_train_begin(self, logs=None):
-        if not self.append:
+        if not self.append or not self.filename.exists():
             self.filename.write_text("")
+            return
+        # What was interrupted may have left half a line, and lines of epochs that now come again.
+        with self.filename.open(newline="") as file:
+            lines = [line for line in file if line.endswith("\n")]
+        try:
+            kept = self._kept(lines, (logs or {}).get("first_epoch", len(lines)))
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{self.filename}: not what {type(self).__name__} wrote") from None
+        self.filename.write_text("".join(kept), newline="")
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began = time.perf_counter()
@@ -36,11 +45,14 @@ class JSONLogger(_Logger):
     ----------
     filename : path-like
     append : bool
-        Keep what the file holds, for a run that continues.
+        Keep what the file holds of the epochs before the first, for a run that continues.
     """
 
     def _write(self, file, record):
         file.write(json.dumps(record) + "\n")
+
+    def _kept(self, lines, first):
+        return [line for line in lines if json.loads(line)["epoch"] <= first]
 
 
 class CSVLogger(_Logger):
@@ -51,6 +63,9 @@ class CSVLogger(_Logger):
         if file.tell() == 0:
             writer.writeheader()
         writer.writerow(record)
+
+    def _kept(self, lines, first):
+        return lines[:1] + [line for line in lines[1:] if int(line.split(",", 1)[0]) <= first]
 
 
 class TensorBoard(Callback):

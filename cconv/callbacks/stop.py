@@ -42,7 +42,7 @@ class EarlyStopping(Monitor):
         if self.improved(logs):
             self.wait, self.best_epoch = 0, epoch
             if self.restore_best_weights:
-                self._weights = self.model.net.state_dict()
+                self._weights = [net.state_dict() for net in self._nets()]
             return
         self.wait += 1
         if self.wait >= max(self.patience, 1):
@@ -50,8 +50,17 @@ class EarlyStopping(Monitor):
 
     def on_train_end(self, logs=None):
         if self._weights is not None:
-            self.model.net.load_state_dict(self._weights)
+            for net, weights in zip(self._nets(), self._weights, strict=True):
+                net.load_state_dict(weights)
             self._weights = None
+
+    def _nets(self):
+        """The network, and the averages of its weights where the optimiser keeps them."""
+        return (
+            [self.model.net]
+            if self.model.inference_net is self.model.net
+            else [self.model.net, self.model.inference_net]
+        )
 
 
 class TerminateOnNaN(Callback):

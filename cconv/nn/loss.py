@@ -122,6 +122,9 @@ NAMED = {
     "hinge": HingeLoss, "multi_margin": MultiMarginLoss, "focal": FocalLoss,
 }  # fmt: skip
 
+# Class name -> class of every loss, for checkpoints.
+LOSSES = {cls.__name__: cls for cls in (*NAMED.values(), HingeEmbeddingLoss, SigmoidFocalLoss)}
+
 
 def loss_of(loss):
     """The loss that a name stands for, or `loss` itself where it has a forward method.

@@ -1,6 +1,7 @@
 """What an optimiser is: options, and state of the same length as the flat array of all parameters."""
 
 import contextlib
+import copy
 import math
 
 import numpy as np
@@ -50,8 +51,10 @@ class Optimizer:
     no_decay : sequence of "bias" and "norm"
         What weight_decay leaves alone: parameters called bias, all parameters of normalisation layers.
     ema : float in [0, 1), optional
-        Keep an average of the parameters: after each update average = ema * average + (1 - ema) * data. It is
-        state["average"]; `averaged` lends it to the network.
+        Keep an average of the parameters: after each update average = ema * average + (1 - ema) * data, which is
+        about the mean of the last 1 / (1 - ema) updates. The running statistics of batch norms are averaged alike.
+        The averages are state["average"] and state["average_buffers"]; `averaged` lends them to the network, and a
+        Model evaluates and predicts with them. `cconv.recalibrate` gives exact statistics instead.
 
     Attributes
     ----------
@@ -82,6 +85,7 @@ class Optimizer:
         self.state = {}
         self._parameters = []
         self._segments = []
+        self._buffers = []
 
     def bind(self, layer):
         """Gather the parameters of `layer` into flat arrays, start with fresh state; returns self."""
@@ -91,6 +95,9 @@ class Optimizer:
         self.state = {name: np.zeros(self.data.shape, self.data.dtype) for name in self.slots}
         if self.ema is not None:
             self.state["average"] = self.data.copy()
+            self._buffers = [buffer for _, buffer in layer.named_buffers() if buffer.data.dtype.kind == "f"]
+            if self._buffers:
+                self.state["average_buffers"] = self._joined_buffers()
         self.steps = self.waiting = 0
         return self
 
@@ -162,28 +169,57 @@ class Optimizer:
             if norm > self.clip_norm:
                 self.grad *= self.grad.dtype.type(self.clip_norm / norm)
 
+    def _joined_buffers(self):
+        return np.concatenate([buffer.data.reshape(-1) for buffer in self._buffers])
+
     def _average(self):
-        if self.ema is not None:
-            # average -= (ema - 1) * (data - average), which is plain descent.
-            average = self.state["average"]
-            _optim.sgd(average, None, self.ema - 1, 0.0, 1.0, -1.0, False, False).sink(0, average.size).take(self.data)
+        if self.ema is None:
+            return
+        now = {"average": self.data} | ({"average_buffers": self._joined_buffers()} if self._buffers else {})
+        for name, values in now.items():
+            # average -= (ema - 1) * (values - average), which is plain descent.
+            average = self.state[name]
+            _optim.sgd(average, None, self.ema - 1, 0.0, 1.0, -1.0, False, False).sink(0, average.size).take(values)
 
     @contextlib.contextmanager
     def averaged(self):
-        """`with optimizer.averaged():` the network has the averaged parameters, after it its own again.
-
-        Without `ema` nothing changes. Buffers, such as running statistics, stay as they are.
-        """
+        """`with optimizer.averaged():` the network has the averages of parameters and running statistics, after it its
+        own again. Without `ema` nothing changes."""
         self._check_bound()
         if self.ema is None:
             yield
             return
-        kept = self.data.copy()
+        kept = self.data.copy(), [buffer.data.copy() for buffer in self._buffers]
         try:
             self.data[...] = self.state["average"]
+            for buffer, average in zip(self._buffers, self._average_buffers(), strict=True):
+                buffer.data[...] = average
             yield
         finally:
-            self.data[...] = kept
+            self.data[...] = kept[0]
+            for buffer, own in zip(self._buffers, kept[1], strict=True):
+                buffer.data[...] = own
+
+    def _average_buffers(self):
+        """The average of each buffer, a view of the state."""
+        ends = np.cumsum([buffer.data.size for buffer in self._buffers])
+        parts = np.split(self.state["average_buffers"], ends[:-1]) if self._buffers else []
+        return [part.reshape(buffer.data.shape) for part, buffer in zip(parts, self._buffers, strict=True)]
+
+    def averaged_copy(self, layer):
+        """A copy of `layer`, to which this optimiser is bound, that has the averages and follows them; needs `ema`."""
+        self._check_bound()
+        if self.ema is None:
+            raise ValueError("averaged_copy needs an optimiser with ema")
+        other, position = copy.deepcopy(layer), 0
+        for parameter in other.parameters():
+            end = position + parameter.size
+            parameter._rebind(self.state["average"][position:end].reshape(parameter.shape), None)
+            position = end
+        floats = [buffer for _, buffer in other.named_buffers() if buffer.data.dtype.kind == "f"]
+        for buffer, average in zip(floats, self._average_buffers(), strict=True):
+            buffer.data = average
+        return other
 
     def can_update_in_backward(self, layer):
         """Whether `updating_in_backward` does the same as `step` for `layer`, and pays.
