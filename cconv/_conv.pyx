@@ -1,11 +1,13 @@
 """Convolution, im2col and col2im on arrays in one of the kernels' two memory orders."""
 
+import math
+
 import numpy as np
 
 from libc.stdint cimport int64_t
 cimport numpy as cnp
 
-from cconv._runtime cimport (CC_CHANNELS_FIRST, CC_CHANNELS_LAST, cc_context, cc_dtype, cc_layout, cc_status,
+from cconv._runtime cimport (CC_CHANNELS_FIRST, CC_CHANNELS_LAST, Sink, cc_context, cc_dtype, cc_layout, cc_sink, cc_status,
                              cc_window, check, context, dtype_of, new_array)
 
 from cconv import runtime
@@ -41,6 +43,8 @@ cdef extern from "conv/conv.h" nogil:
                                     const void *w, const void *residual, void *dx)
     cc_status cc_conv_backward_weight(const cc_context *context, int algo, const cc_conv *conv, const void *x,
                                       const void *dy, void *dw)
+    cc_status cc_conv_give_weight(const cc_context *context, int algo, const cc_conv *conv, const void *x,
+                                  const void *dy, const cc_sink *sink, int64_t begin)
     cc_status cc_conv_add_bias(const cc_context *context, const cc_conv *conv, const void *b, void *dx)
     cc_status cc_conv_backward_bias(const cc_context *context, const cc_conv *conv, const void *dy, void *db)
     cc_status cc_conv_backward_relu(const cc_context *context, const cc_conv *conv, const void *dy, const void *y,
@@ -303,14 +307,20 @@ cdef class Convolution:
         return dx
 
     def backward_weight(self, x, dy, dw):
-        """Add the weight gradient to dw."""
+        """Add the weight gradient to dw, or let it take the gradient where it is a Sink."""
         cdef int algo = self.algo_for(CC_BACKWARD_WEIGHT)
         cdef void *x_data = self.data(x, "x", self.x_shape, self.x_channels_last)
         cdef void *dy_data = self.data(dy, "dy", self.y_shape, self.y_channels_last)
-        cdef void *dw_data = self.output(dw, "dw", self.w_shape, False)
+        cdef Sink sink = dw if isinstance(dw, Sink) else None
+        cdef void *dw_data = self.output(dw, "dw", self.w_shape, False) if sink is None else NULL
         cdef cc_status status
+        if sink is not None:
+            sink.claim(math.prod(self.w_shape), self.conv.dtype)
         with nogil:
-            status = cc_conv_backward_weight(context(), algo, &self.conv, x_data, dy_data, dw_data)
+            if dw_data != NULL:
+                status = cc_conv_backward_weight(context(), algo, &self.conv, x_data, dy_data, dw_data)
+            else:
+                status = cc_conv_give_weight(context(), algo, &self.conv, x_data, dy_data, sink.sink, sink.begin)
         check(status, "conv backward_weight")
 
     def backward_bias(self, dy, db):

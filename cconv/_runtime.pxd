@@ -44,7 +44,8 @@ cdef class Sink:
     cdef int64_t begin, size
     cdef cc_dtype dtype
     cdef readonly bint taken
-    # Before the gradient of an array like `grad` is given.
+    # Before a gradient of so many elements, or like `grad`, is given.
+    cdef int claim(self, int64_t size, cc_dtype dtype) except -1
     cdef int check(self, cnp.ndarray grad) except -1
 
 # The one context of the process.

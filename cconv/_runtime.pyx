@@ -185,13 +185,17 @@ def empty(tuple shape, dtype=np.float32, bint channels_last=False):
 cdef class Sink:
     """Takes a gradient as soon as it is computed; `taken` tells whether it has."""
 
-    cdef int check(self, cnp.ndarray grad) except -1:
-        if self.sink == NULL or cnp.PyArray_SIZE(grad) != self.size or dtype_of(grad) != self.dtype:
-            raise ValueError(f"expected a gradient of {self.size} elements, got {(<object>grad).shape}, {grad.dtype}")
-        if not cnp.PyArray_IS_C_CONTIGUOUS(grad):
-            raise ValueError("expected a contiguous gradient")
+    cdef int claim(self, int64_t size, cc_dtype dtype) except -1:
+        """What is to come is a gradient of so many elements."""
+        if self.sink == NULL or size != self.size or dtype != self.dtype:
+            raise ValueError(f"expected a gradient of {self.size} elements of one dtype, got {size}")
         self.taken = True
         return 0
+
+    cdef int check(self, cnp.ndarray grad) except -1:
+        if not cnp.PyArray_IS_C_CONTIGUOUS(grad):
+            raise ValueError("expected a contiguous gradient")
+        return self.claim(cnp.PyArray_SIZE(grad), dtype_of(grad))
 
     def take(self, cnp.ndarray grad not None):
         self.check(grad)

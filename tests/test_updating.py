@@ -10,6 +10,7 @@ from small_model import small_data, small_model, weights
 
 import cconv
 import cconv.callbacks
+import cconv.functional as F
 from cconv import Model, models, nn, optim
 
 OPTIMIZERS = [
@@ -224,3 +225,34 @@ def test_memory_stays_as_after_the_first_step():
     last = cconv._runtime.arena_stats()
     assert last["reserved"] == first["reserved"] and last["in_use"] == first["in_use"]
     assert last["peak"] - last["in_use"] < 4 << 20
+
+
+@pytest.mark.parametrize("kind", ["plain", "inf", "nan", "huge", "tiny"])
+def test_a_sink_takes_patches_that_winograd_cannot_make(kind):
+    """130 inputs are three patches; what spoils the transforms stands in the second one alone."""
+    rng = np.random.default_rng(3)
+    last = {
+        "x": rng.standard_normal((3, 12, 12, 130), np.float32),
+        "dy": rng.standard_normal((3, 12, 12, 24), np.float32),
+    }
+    if kind in ("inf", "nan"):
+        last["x"][1, 5, 5, 70] = float(kind)
+    elif kind != "plain":
+        last["x"][..., 64:128] *= np.float32(3e37 if kind == "huge" else 1e-36)
+    x, dy = (np.moveaxis(last[name], -1, 1) for name in ("x", "dy"))
+    layer = nn.Conv2d(130, 24, 3, padding=1, bias=False, rng=0, algo="winograd")
+    optimizer = optim.SGD(1.0).bind(layer)
+    before = layer.weight.data.copy()
+    layer.forward(x, True)[1](dy, need_dx=False)
+    gradient = layer.weight.grad.copy()
+    with np.errstate(all="ignore"):
+        expected = before - gradient
+    with optimizer.updating_in_backward():
+        layer.forward(x, True)[1](dy, need_dx=False)
+    assert np.array_equal(layer.weight.data, expected, equal_nan=True)
+    exact = F.conv2d_backward_weight(x, dy, 3, padding=1, algo="direct")
+    finite = np.isfinite(exact)
+    assert np.array_equal(np.isfinite(gradient), finite)
+    for part in (slice(0, 64), slice(64, 128), slice(128, 130)):
+        want, have = (np.where(finite, a, 0)[:, part].astype(np.float64) for a in (exact, gradient))
+        assert np.linalg.norm(have - want) <= 1e-4 * np.linalg.norm(want)

@@ -176,9 +176,10 @@ class _Forward(_Conv):
                     dx = padded_backward(dx, border, self.padding_mode)
                 if onto is not None and not fused:
                     dx = added(dx, onto)
-            with gradients(weight, None if relu else bias) as (dweight, dbias):
-                geometry.backward_weight(x, dy, dweight)
-                if dbias is not None:
+            # A sink takes the weight's gradient piece by piece, now that dx is done.
+            geometry.backward_weight(x, dy, weight.grad if weight.sink is None else weight.sink)
+            if bias is not None and not relu:
+                with gradients(bias) as (dbias,):
                     geometry.backward_bias(dy, dbias)
             return dx
 

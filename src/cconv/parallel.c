@@ -6,17 +6,16 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "cpu.h"
+#include "share.h"
+#include "watch.h"
 
 /* A worker that finds no job spins this long before it sleeps: the next layer's job usually comes
  * within microseconds, and waking a sleeper costs tens of them. */
-#define SPIN_NANOSECONDS 60000
+#define SPIN_NANOSECONDS 200000
 
-/* How often a watched thread is asked whether to go on, how long a task should run between, and from how many
- * items on a range is cut for that. */
-#define POLL_NANOSECONDS 50000000
+/* How long a watched task should run between questions, and from how many items on a range is cut for that. */
 #define SLICE_NANOSECONDS 20000000
 #define LONG_RANGE 64
 
@@ -33,13 +32,14 @@ struct cc_pool {
     worker *workers;
 
     atomic_flag busy; /* held by the one caller whose job runs */
+    cc_share share[CC_MAX_THREADS];
 
     /* The job, published by the store to `generation`. */
     cc_task task;
     void *argument;
     int64_t n;
     int parts;
-    bool one_by_one; /* items may be handed over singly */
+    bool shared; /* items may be handed over singly, to any thread */
     bool watched;    /* it is the watched thread's job, which may be given up */
     int active;      /* threads taking part, caller included */
     unsigned long fp_mode;
@@ -51,11 +51,7 @@ struct cc_pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
 
-    bool (*poll)(void);
-    pthread_t watched_thread;
-    int64_t polled; /* when */
-    bool asking;
-    atomic_bool given_up;
+    cc_watch watch;
 
     atomic_bool rehearsing;
     pthread_t rehearser;
@@ -72,79 +68,77 @@ static void relax(void)
 #endif
 }
 
-static int64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static bool is_watched(const cc_pool *pool)
-{
-    return pool->poll != NULL && pthread_equal(pool->watched_thread, pthread_self());
-}
-
-static bool given_up(const cc_pool *pool) { return atomic_load_explicit(&pool->given_up, memory_order_relaxed); }
-
-/* On the watched thread. */
-static void ask(cc_pool *pool, int64_t time)
-{
-    if (time - pool->polled < POLL_NANOSECONDS || pool->asking || given_up(pool))
-        return;
-    pool->asking = true; /* what answers may run jobs itself */
-    const bool stop = pool->poll();
-    pool->asking = false;
-    pool->polled = now();
-    if (stop)
-        atomic_store(&pool->given_up, true);
-}
-
 typedef struct job {
     cc_task task;
     void *argument;
     int64_t n;
     int parts;
-    bool one_by_one, watched;
+    bool shared, watched;
 } job;
+
+/* How many items to do at a time, at most `most`, when `count` took this long. */
+static int64_t fitting(int64_t count, int64_t nanoseconds, int64_t most)
+{
+    const double items = (double)count * SLICE_NANOSECONDS / (double)(nanoseconds > 0 ? nanoseconds : 1);
+    return items < 1 ? 1 : items < (double)most ? (int64_t)items : most;
+}
 
 /* A first slice tells how long items take. */
 static void run_slices(cc_pool *pool, const job *j, int64_t begin, int64_t end, int part, bool asking)
 {
-    int64_t slice = j->one_by_one ? 1 : (end - begin) / 16, start = now();
-    while (begin < end && !given_up(pool)) {
+    int64_t slice = j->shared ? 1 : (end - begin) / 16, start = cc_watch_now();
+    while (begin < end && !cc_watch_given_up(&pool->watch)) {
         const int64_t count = slice < end - begin ? slice : end - begin;
         j->task(j->argument, begin, begin + count, part);
-        const int64_t time = now();
-        const double rate = (double)count / (double)(time > start ? time - start : 1);
-        const double fitting = rate * SLICE_NANOSECONDS;
-        slice = fitting < 1 ? 1 : fitting < (double)(end - begin) ? (int64_t)fitting : end - begin;
+        const int64_t time = cc_watch_now();
+        slice = fitting(count, time - start, end - begin);
         begin += count;
         start = time;
         if (asking)
-            ask(pool, time);
+            cc_watch_ask(&pool->watch, time);
     }
 }
 
-/* Range of part p; written so that n near 2^63 does not overflow. `asking`: on the watched thread. */
+/* `asking`: on the watched thread. */
 static void run_part(cc_pool *pool, const job *j, int p, bool asking)
 {
-    const int64_t base = j->n / j->parts, extra = j->n % j->parts;
-    const int64_t begin = base * p + (p < extra ? p : extra);
-    const int64_t end = begin + base + (p < extra ? 1 : 0);
-    if (begin >= end || (j->watched && given_up(pool)))
+    const int64_t begin = cc_share_begin(j->n, j->parts, p), end = cc_share_begin(j->n, j->parts, p + 1);
+    if (begin >= end || (j->watched && cc_watch_given_up(&pool->watch)))
         return;
-    if (j->watched && end - begin >= (j->one_by_one ? 2 : LONG_RANGE)) {
+    if (j->watched && end - begin >= (j->shared ? 2 : LONG_RANGE)) {
         run_slices(pool, j, begin, end, p, asking);
         return;
     }
     j->task(j->argument, begin, end, p);
     if (asking)
-        ask(pool, now());
+        cc_watch_ask(&pool->watch, cc_watch_now());
+}
+
+/* One's own items first, then the others'. A first bite tells a watched job how long items take. */
+static void run_bites(cc_pool *pool, const job *j, int index)
+{
+    int64_t most = j->watched ? 1 : j->n, begin, end;
+    for (int k = 0; k < pool->active; k++)
+        while (!(j->watched && cc_watch_given_up(&pool->watch)) &&
+               cc_share_take(&pool->share[(index + k) % pool->active], most, &begin, &end)) {
+            const int64_t start = j->watched ? cc_watch_now() : 0;
+            j->task(j->argument, begin, end, index);
+            if (!j->watched)
+                continue;
+            const int64_t time = cc_watch_now();
+            most = fitting((end - begin), time - start, j->n);
+            if (index == 0)
+                cc_watch_ask(&pool->watch, time);
+        }
 }
 
 static void run_share(cc_pool *pool, int index)
 {
-    const job j = {pool->task, pool->argument, pool->n, pool->parts, pool->one_by_one, pool->watched};
+    const job j = {pool->task, pool->argument, pool->n, pool->parts, pool->shared, pool->watched};
+    if (j.shared) {
+        run_bites(pool, &j, index);
+        return;
+    }
     for (int p = index; p < j.parts; p += pool->active)
         run_part(pool, &j, p, j.watched && index == 0);
 }
@@ -152,7 +146,7 @@ static void run_share(cc_pool *pool, int index)
 /* Wait until the generation leaves `seen`, first spinning, then asleep. */
 static unsigned long await_job(cc_pool *pool, unsigned long seen)
 {
-    const int64_t start = now();
+    const int64_t start = cc_watch_now();
     do {
         for (int i = 0; i < 64; i++) {
             const unsigned long generation = atomic_load_explicit(&pool->generation, memory_order_acquire);
@@ -160,7 +154,7 @@ static unsigned long await_job(cc_pool *pool, unsigned long seen)
                 return generation;
             relax();
         }
-    } while (now() - start < SPIN_NANOSECONDS);
+    } while (cc_watch_now() - start < SPIN_NANOSECONDS);
 
     pthread_mutex_lock(&pool->mutex);
     atomic_fetch_add(&pool->sleepers, 1);
@@ -246,7 +240,7 @@ static void reset(cc_pool *pool)
     atomic_store(&pool->unfinished, 0);
     atomic_store(&pool->quit, false);
     atomic_store(&pool->sleepers, 0);
-    atomic_store(&pool->given_up, false);
+    atomic_store(&pool->watch.given_up, false);
     atomic_store(&pool->rehearsing, false);
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
@@ -304,22 +298,17 @@ void cc_pool_after_fork(cc_pool *pool)
 {
     reset(pool);
     /* The thread that forked is the only one now. */
-    pool->watched_thread = pthread_self();
+    pool->watch.thread = pthread_self();
 }
 
 void cc_pool_watch(cc_pool *pool, bool (*poll)(void))
 {
-    pool->watched_thread = pthread_self();
-    pool->polled = 0;
-    pool->poll = poll;
+    cc_watch_start(&pool->watch, poll);
 }
 
 bool cc_pool_interrupted(cc_pool *pool)
 {
-    if (!given_up(pool) || !is_watched(pool))
-        return false;
-    atomic_store(&pool->given_up, false);
-    return true;
+    return cc_watch_interrupted(&pool->watch);
 }
 
 static bool rehearsed(const cc_pool *pool)
@@ -366,10 +355,12 @@ static void run(cc_pool *pool, const job *j)
     pool->argument = j->argument;
     pool->n = j->n;
     pool->parts = j->parts;
-    pool->one_by_one = j->one_by_one;
+    pool->shared = j->shared;
     pool->watched = j->watched;
     pool->active = j->parts < pool->started + 1 ? j->parts : pool->started + 1;
     pool->fp_mode = cc_fp_mode_get();
+    if (j->shared)
+        cc_share_deal(pool->share, pool->active, j->n);
     atomic_store(&pool->unfinished, pool->started);
     publish(pool);
 
@@ -383,7 +374,7 @@ static void run(cc_pool *pool, const job *j)
         if (++spins > 20000) {
             sched_yield();
             if (j->watched)
-                ask(pool, now());
+                cc_watch_ask(&pool->watch, cc_watch_now());
         }
     }
     release(pool);
@@ -391,10 +382,10 @@ static void run(cc_pool *pool, const job *j)
 
 void cc_parallel_for(cc_pool *pool, int parts, int64_t n, cc_task task, void *argument)
 {
-    run(pool, &(job){task, argument, n, parts, false, is_watched(pool)});
+    run(pool, &(job){task, argument, n, parts, false, cc_watch_here(&pool->watch)});
 }
 
 void cc_parallel_each(cc_pool *pool, int parts, int64_t n, cc_task task, void *argument)
 {
-    run(pool, &(job){task, argument, n, parts, true, is_watched(pool)});
+    run(pool, &(job){task, argument, n, parts, true, cc_watch_here(&pool->watch)});
 }

@@ -1,6 +1,6 @@
 /* parallel.h -- the thread pool.
  *
- * Work is cut statically into parts; which thread runs a part never changes a result, because parts
+ * Work is cut into parts, which threads own or share; which thread does what never changes a result, because items
  * own disjoint outputs. The caller says how many parts there are, and sizes its scratch by that.
  */
 #ifndef CC_PARALLEL_H
@@ -32,7 +32,8 @@ int cc_parts(const cc_pool *pool, int64_t n, int64_t grain);
  * done. Runs every part on the calling thread when nested, or when another thread uses the pool. */
 void cc_parallel_for(cc_pool *pool, int parts, int64_t n, cc_task task, void *argument);
 
-/* The same where items take long: the task may get its range item by item. */
+/* The same where the task may get its range in pieces, any number of them, in any order and from other parts' ranges,
+ * down to single items: threads that are done take from those that are not. Where items are large and stand alone. */
 void cc_parallel_each(cc_pool *pool, int parts, int64_t n, cc_task task, void *argument);
 
 /* Let `poll` say whether jobs of the calling thread should be given up; it is asked every 50 ms or so while they run, on

@@ -23,5 +23,5 @@ void cc_sink_give(const cc_context *context, const cc_sink *sink, cc_dtype dtype
 {
     const int64_t blocks = cc_ceil_div(n, BLOCK);
     give_job job = {.sink = sink, .size = cc_dtype_size(dtype), .begin = begin, .n = n, .g = g};
-    cc_parallel_for(context->pool, cc_parts(context->pool, blocks, 4), blocks, give_blocks, &job);
+    cc_parallel_each(context->pool, cc_parts(context->pool, blocks, 4), blocks, give_blocks, &job);
 }

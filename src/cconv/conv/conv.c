@@ -99,3 +99,28 @@ cc_status cc_conv_backward_weight(const cc_context *context, int algo, const cc_
         return CC_ERR_ARGUMENT;
     return cc_conv_algo_backward_weight(a, context, &c, x, dy, dw);
 }
+
+cc_status cc_conv_give_weight(const cc_context *context, int algo, const cc_conv *conv, const void *x, const void *dy,
+                              const cc_sink *sink, int64_t begin)
+{
+    cc_conv c;
+    const cc_conv_algo *a;
+    CC_TRY(prepare(context, algo, conv, CC_BACKWARD_WEIGHT, &c, &a));
+    const int64_t count = c.oc * (c.ic / c.groups) * cc_volume(c.window.kernel);
+    if (count == 0)
+        return CC_OK;
+    if (sink == NULL)
+        return CC_ERR_ARGUMENT;
+    if (a->give_weight != NULL && c.n > 0 && cc_volume(c.window.input) > 0 && x != NULL && dy != NULL)
+        return a->give_weight(context, &c, x, dy, sink, begin);
+    const size_t bytes = (size_t)count * cc_dtype_size(c.dtype);
+    void *dw = cc_arena_alloc(context->arena, bytes);
+    if (dw == NULL)
+        return CC_ERR_MEMORY;
+    memset(dw, 0, bytes);
+    const cc_status status = cc_conv_backward_weight(context, algo, conv, x, dy, dw);
+    if (status == CC_OK)
+        cc_sink_give(context, sink, c.dtype, begin, count, dw);
+    cc_arena_free(context->arena, dw);
+    return status;
+}

@@ -14,6 +14,7 @@
 #ifndef CC_CONV_H
 #define CC_CONV_H
 
+#include "../sink.h"
 #include "../context.h"
 
 typedef struct cc_conv {
@@ -56,6 +57,10 @@ cc_status cc_conv_backward_data(const cc_context *context, int algo, const cc_co
                                 const void *w, const void *residual, void *dx);
 cc_status cc_conv_backward_weight(const cc_context *context, int algo, const cc_conv *conv, const void *x,
                                   const void *dy, void *dw);
+/* The weight gradient to `sink`, for which it begins at element `begin`, in pieces where the algorithm can. After
+ * CC_ERR_MEMORY it may have taken a part. */
+cc_status cc_conv_give_weight(const cc_context *context, int algo, const cc_conv *conv, const void *x, const void *dy,
+                              const cc_sink *sink, int64_t begin);
 
 /* dx += b (IC), the bias of the transposed convolution. */
 cc_status cc_conv_add_bias(const cc_context *context, const cc_conv *conv, const void *b, void *dx);

@@ -217,7 +217,7 @@ static cc_status run(direct_job *job)
     job->weights = memory;
     job->buffers = memory + weights;
     cc_parallel_for(context->pool, cc_parts(context->pool, packs, 1), packs, pack_panels, job);
-    cc_parallel_for(context->pool, parts, items, run_items, job);
+    cc_parallel_each(context->pool, parts, items, run_items, job);
     cc_arena_free(context->arena, memory);
     return CC_OK;
 }

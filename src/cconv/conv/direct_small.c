@@ -270,7 +270,7 @@ static cc_status run(small_job *job)
         return CC_ERR_MEMORY;
     job->scratch = memory + source;
     fill(context, &job->from, memory);
-    cc_parallel_for(context->pool, parts, items, run_panels, job);
+    cc_parallel_each(context->pool, parts, items, run_panels, job);
     cc_arena_free(context->arena, memory);
     return CC_OK;
 }
@@ -321,7 +321,7 @@ cc_status cc_direct_small_backward_weight(const cc_context *context, const cc_co
     job.scratch = memory + xs + dys;
     fill(context, &job.from, memory);
     fill(context, &job.dy, memory + xs);
-    cc_parallel_for(context->pool, parts, items, run_weight_panels, &job);
+    cc_parallel_each(context->pool, parts, items, run_weight_panels, &job);
     cc_arena_free(context->arena, memory);
     return CC_OK;
 }

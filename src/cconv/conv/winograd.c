@@ -27,7 +27,7 @@
 /* Tiles of a block: V, M and U of 64 channels fit into a second-level cache together. */
 #define BLOCK 24
 /* Floats of U from which on it is not kept, tiles of a block then, and depth of the piece that is made. */
-#define LARGE_U (CC_WINOGRAD_PLACES << 17)
+#define LARGE_U (CC_WINOGRAD_PLACES << 16)
 #define LARGE_BLOCK 192
 #define PIECE 64
 
@@ -232,14 +232,14 @@ static cc_status convolve(const cc_context *context, job *j, int64_t images, boo
 
     if (keep_u) {
         const int64_t items = slices * j->columns.blocks;
-        cc_parallel_for(context->pool, cc_parts(context->pool, items, 4), items, weight_task, j);
-        cc_parallel_for(context->pool, parts, j->blocks, block_task, j);
+        cc_parallel_each(context->pool, cc_parts(context->pool, items, 4), items, weight_task, j);
+        cc_parallel_each(context->pool, parts, j->blocks, block_task, j);
     } else {
         for (int64_t i = 0; i < j->blocks; i++) {
             j->first = j->tiles * i / j->blocks;
             j->now = j->tiles * (i + 1) / j->blocks - j->first;
             cc_parallel_for(context->pool, cc_parts(context->pool, j->now, 4), j->now, input_task, j);
-            cc_parallel_for(context->pool, parts, j->columns.blocks, column_task, j);
+            cc_parallel_each(context->pool, parts, j->columns.blocks, column_task, j);
         }
     }
     *sound = cc_winograd_sound(j->magnitude, parts);
@@ -286,8 +286,7 @@ static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
            (pixels >= 256 || (pixels >= 16 && conv->oc >= MANY_WEIGHTS / conv->ic));
 }
 
-/* The most preferred algorithm without transforms. */
-static const cc_conv_algo *exact_algo(const cc_context *context, const cc_conv *conv, cc_pass pass)
+const cc_conv_algo *cc_winograd_exact(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
     for (int i = 0; i < cc_conv_algo_count() - 1; i++) {
         const cc_conv_algo *algo = cc_conv_algo_get(i, CC_F32);
@@ -316,7 +315,7 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
     CC_TRY(convolve(context, &j, conv->n, &sound));
     if (sound)
         return CC_OK;
-    return cc_conv_algo_forward(exact_algo(context, conv, CC_FORWARD), context, conv, x, w, b, epilogue, y);
+    return cc_conv_algo_forward(cc_winograd_exact(context, conv, CC_FORWARD), context, conv, x, w, b, epilogue, y);
 }
 
 static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
@@ -336,17 +335,19 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
     CC_TRY(convolve(context, &j, conv->n, &sound));
     if (sound)
         return CC_OK;
-    return cc_conv_algo_backward_data(exact_algo(context, conv, CC_BACKWARD_DATA), context, conv, dy, w, residual, dx);
+    return cc_conv_algo_backward_data(cc_winograd_exact(context, conv, CC_BACKWARD_DATA), context, conv, dy, w, residual, dx);
 }
 
 static cc_status backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
                                  void *dw)
 {
-    bool sound;
-    CC_TRY(cc_winograd_backward_weight(context, conv, x, dy, dw, &sound));
-    if (sound)
-        return CC_OK;
-    return cc_conv_algo_backward_weight(exact_algo(context, conv, CC_BACKWARD_WEIGHT), context, conv, x, dy, dw);
+    return cc_winograd_backward_weight(context, conv, x, dy, &(cc_winograd_gradient){.dw = dw});
+}
+
+static cc_status give_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
+                             const cc_sink *sink, int64_t begin)
+{
+    return cc_winograd_backward_weight(context, conv, x, dy, &(cc_winograd_gradient){.sink = sink, .begin = begin});
 }
 
 const cc_conv_algo cc_conv_winograd = {
@@ -360,4 +361,5 @@ const cc_conv_algo cc_conv_winograd = {
     .forward = forward,
     .backward_data = backward_data,
     .backward_weight = backward_weight,
+    .give_weight = give_weight,
 };

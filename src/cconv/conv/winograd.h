@@ -32,8 +32,17 @@ void cc_winograd_note(float *magnitude, float value);
 /* Whether results of these magnitudes are to be trusted. */
 bool cc_winograd_sound(const float *magnitude, int parts);
 
-/* dw is added to only when the gradient is sound. */
+/* The most preferred algorithm without transforms. */
+const cc_conv_algo *cc_winograd_exact(const cc_context *context, const cc_conv *conv, cc_pass pass);
+
+/* Where a weight gradient goes: dw is added to, or a sink takes it, for which it begins at element `begin`. */
+typedef struct cc_winograd_gradient {
+    float *dw;
+    const cc_sink *sink;
+    int64_t begin;
+} cc_winograd_gradient;
+
 cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *conv, const float *x, const float *dy,
-                                      float *dw, bool *sound);
+                                      const cc_winograd_gradient *to);
 
 #endif

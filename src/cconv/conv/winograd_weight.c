@@ -6,7 +6,10 @@
  *
  * Few channels: tiles are cut into shares, each with a U of its own, so that threads never wait and V, D
  * and U stay in a core's cache. Many channels: threads share the runs and cut U into places and blocks
- * of outputs; or, for few tiles, into patches of inputs and outputs, each finished while it is in cache. The shape alone decides this, and so the order in which everything is added.
+ * of outputs; or, for few tiles, into patches of inputs and outputs, each made while it is in cache. The shape alone
+ * decides this, and so the order in which everything is added. Patches are finished one by one: transformed, and added
+ * to dw or given to the sink while they are in the cache. Those that are not sound wait for what direct convolution
+ * gives there.
  */
 #include <string.h>
 
@@ -32,16 +35,16 @@ typedef struct job {
     cc_winograd_grid x_grid, dy_grid;
     cc_winograd_columns columns; /* blocks of outputs */
     const float *x, *dy;
-    float *dw;
+    const cc_winograd_gradient *to;
     int64_t inputs, patches_down, patches;
     int64_t tiles, shares, run; /* a run is transformed at once */
     bool patchwise;             /* U is made and finished patch by patch */
     int64_t first, now;         /* the run at hand, where threads share it */
     cc_winograd_planes v, d;    /* of the run: shared, or one for each part */
     cc_winograd_planes u;       /* all of it for each share; or a patch for each part */
-    cc_winograd_planes w;       /* of a patch: dw, `area` places */
-    int64_t v_floats, d_floats, u_floats, w_floats;
-    float magnitude[CC_MAX_THREADS];
+    cc_winograd_planes w;       /* of a patch, for each part: dw, `area` places; the rows for the sink stand behind */
+    int64_t v_floats, d_floats, u_floats, w_floats, part_floats;
+    bool *unsound; /* patches */
 } job;
 
 /* Inputs and outputs that are finished together. */
@@ -130,11 +133,37 @@ static void place_task(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
+/* Rows of a patch, one an output, `row` elements apart, to where they belong. */
+static void deliver(const job *j, const patch *p, float *rows, int64_t row)
+{
+    const int64_t length = p->inputs * j->area;
+    for (int64_t o = 0; o < p->outputs; o++, rows += row) {
+        const int64_t first = (p->block * j->columns.width + o) * j->inputs * j->area + p->input * j->area;
+        if (j->to->sink != NULL)
+            j->to->sink->take(j->to->sink, j->to->begin + first, length, rows);
+        else
+            j->kernels->eltwise.add_f32(j->to->dw + first, rows, j->to->dw + first, length);
+    }
+}
+
 static void finish(job *j, int64_t index, const cc_winograd_planes *u, int part)
 {
     const patch p = find_patch(j, index);
-    const cc_winograd_planes w = shifted(j->w, index * j->w_floats);
-    cc_winograd_note(&j->magnitude[part], j->form->weight_gradient(u, p.inputs, p.outputs, &w));
+    const cc_winograd_planes w = shifted(j->w, part * j->part_floats);
+    const float magnitude = j->form->weight_gradient(u, p.inputs, p.outputs, &w);
+    j->unsound[index] = !cc_winograd_sound(&magnitude, 1);
+    if (j->unsound[index])
+        return;
+    if (j->to->sink == NULL) {
+        float *dw = j->to->dw + (p.block * j->columns.width * j->inputs + p.input) * j->area;
+        j->form->weight_add(&w, p.inputs, p.outputs, dw, j->inputs * j->area);
+        return;
+    }
+    const int64_t row = p.inputs * j->area;
+    float *rows = w.data + j->w_floats;
+    memset(rows, 0, (size_t)(p.outputs * row) * sizeof(float));
+    j->form->weight_add(&w, p.inputs, p.outputs, rows, row);
+    deliver(j, &p, rows, row);
 }
 
 /* Items: patches, of the one run. */
@@ -166,43 +195,48 @@ static void sum_task(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-static void add_task(void *argument, int64_t begin, int64_t end, int part)
+/* Patches that were not sound are taken from the whole gradient by an algorithm without transforms. */
+static cc_status repair(const cc_context *context, const cc_conv *conv, const job *j)
 {
-    const job *j = argument;
-    (void)part;
-    for (int64_t i = begin; i < end; i++) {
+    const int64_t row = j->inputs * j->area;
+    const size_t bytes = (size_t)(conv->oc * row) * sizeof(float);
+    float *exact = cc_arena_alloc(context->arena, bytes);
+    if (exact == NULL)
+        return CC_ERR_MEMORY;
+    memset(exact, 0, bytes);
+    const cc_status status = cc_conv_algo_backward_weight(cc_winograd_exact(context, conv, CC_BACKWARD_WEIGHT), context,
+                                                          conv, j->x, j->dy, exact);
+    for (int64_t i = 0; status == CC_OK && i < j->patches; i++) {
         const patch p = find_patch(j, i);
-        const cc_winograd_planes w = shifted(j->w, i * j->w_floats);
-        float *dw = j->dw + (p.block * j->columns.width * j->inputs + p.input) * j->area;
-        j->form->weight_add(&w, p.inputs, p.outputs, dw, j->inputs * j->area);
+        if (j->unsound[i])
+            deliver(j, &p, exact + (p.block * j->columns.width * j->inputs + p.input) * j->area, row);
     }
+    cc_arena_free(context->arena, exact);
+    return status;
 }
 
-static void run_tasks(const cc_context *context, job *j, int parts, bool *sound)
+static void run_tasks(const cc_context *context, job *j, int parts)
 {
     cc_pool *pool = context->pool;
     const int64_t products = CC_WINOGRAD_PLACES * j->columns.blocks;
     const int patch_parts = cc_parts(pool, j->patches, 1);
     if (j->shares > 1)
-        cc_parallel_for(pool, parts, j->shares, share_task, j);
+        cc_parallel_each(pool, parts, j->shares, share_task, j);
     else
         for (j->first = 0; j->first < j->tiles; j->first += j->now) {
             j->now = cc_min(j->run, j->tiles - j->first);
             cc_parallel_for(pool, cc_parts(pool, j->now, 4), j->now, transform_task, j);
             if (j->patchwise)
-                cc_parallel_for(pool, patch_parts, j->patches, patch_task, j);
+                cc_parallel_each(pool, patch_parts, j->patches, patch_task, j);
             else
-                cc_parallel_for(pool, cc_parts(pool, products, 1), products, place_task, j);
+                cc_parallel_each(pool, cc_parts(pool, products, 1), products, place_task, j);
         }
     if (!j->patchwise)
-        cc_parallel_for(pool, patch_parts, j->patches, sum_task, j);
-    *sound = cc_winograd_sound(j->magnitude, patch_parts);
-    if (*sound)
-        cc_parallel_for(pool, patch_parts, j->patches, add_task, j);
+        cc_parallel_each(pool, patch_parts, j->patches, sum_task, j);
 }
 
 cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *conv, const float *x, const float *dy,
-                                      float *dw, bool *sound)
+                                      const cc_winograd_gradient *to)
 {
     const cc_window *w = &conv->window;
     const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
@@ -212,7 +246,7 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
         .x_grid = {w->input[1], w->input[2], conv->ic, w->pad_before[1], w->pad_before[2], rows, columns, NULL},
         .dy_grid = {w->output[1], w->output[2], conv->oc, 0, 0, rows, columns, NULL},
         .columns = cc_winograd_cut(context->kernels, conv->oc),
-        .x = x, .dy = dy, .dw = dw,
+        .x = x, .dy = dy, .to = to,
         .inputs = conv->ic, .tiles = conv->n * rows * columns,
     };
     const int64_t v_width = cc_ceil_div(j.inputs, SLICE) * SLICE, d_width = j.columns.width * j.columns.blocks;
@@ -237,9 +271,11 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     j.d_floats = CC_WINOGRAD_PLACES * d_plane;
     j.u_floats = CC_WINOGRAD_PLACES * u_plane;
     j.w_floats = j.area * w_plane;
+    j.part_floats = to->sink == NULL ? j.w_floats : 2 * j.w_floats;
+    const int patch_parts = cc_parts(context->pool, j.patches, 1);
     const int64_t line = w->input[2] * conv->ic;
-    const int64_t floats = runs * (j.v_floats + j.d_floats) + sums * j.u_floats + j.patches * j.w_floats + line;
-    float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float));
+    const int64_t floats = runs * (j.v_floats + j.d_floats) + sums * j.u_floats + patch_parts * j.part_floats + line;
+    float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float) + (size_t)j.patches * sizeof(bool));
     if (memory == NULL)
         return CC_ERR_MEMORY;
     float *d = memory + runs * j.v_floats, *u = d + runs * j.d_floats;
@@ -247,10 +283,13 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     j.d = (cc_winograd_planes){d, d_plane, j.columns.width, j.run * j.columns.width};
     j.u = (cc_winograd_planes){u, u_plane, j.columns.width, j.patchwise ? 0 : j.inputs * j.columns.width};
     j.w = (cc_winograd_planes){u + sums * j.u_floats, w_plane, j.columns.width, 0};
-    float *zeros = j.w.data + j.patches * j.w_floats;
+    float *zeros = j.w.data + patch_parts * j.part_floats;
     memset(zeros, 0, (size_t)line * sizeof(float));
     j.x_grid.zeros = zeros;
-    run_tasks(context, &j, parts, sound);
+    j.unsound = (bool *)(void *)(memory + floats);
+    memset(j.unsound, 0, (size_t)j.patches * sizeof(bool));
+    run_tasks(context, &j, parts);
+    const cc_status status = memchr(j.unsound, true, (size_t)j.patches) != NULL ? repair(context, conv, &j) : CC_OK;
     cc_arena_free(context->arena, memory);
-    return CC_OK;
+    return status;
 }

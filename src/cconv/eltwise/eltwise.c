@@ -89,7 +89,7 @@ static cc_status map(const cc_context *context, map_job *job)
     job->kernels = &context->kernels->eltwise;
     const int64_t blocks = job->n / BLOCK + (job->n % BLOCK != 0);
     const int64_t grain = job->operation == ADD || job->kind < CC_SIGMOID ? 4 : 1;
-    cc_parallel_for(context->pool, cc_parts(context->pool, blocks, grain), blocks, map_blocks, job);
+    cc_parallel_each(context->pool, cc_parts(context->pool, blocks, grain), blocks, map_blocks, job);
     return CC_OK;
 }
 

@@ -56,7 +56,7 @@ static cc_status multiply(const cc_context *context, cc_dtype dtype, bool trans_
     };
     const int64_t blocks = cc_ceil_div(m, BLOCK_M) * job.blocks_n;
     CC_TRY(cc_blas_enter(context->blas));
-    cc_parallel_for(context->pool, cc_parts(context->pool, blocks, 1), blocks, multiply_blocks, &job);
+    cc_parallel_each(context->pool, cc_parts(context->pool, blocks, 1), blocks, multiply_blocks, &job);
     cc_blas_leave(context->blas);
     return CC_OK;
 }
@@ -205,7 +205,7 @@ cc_status cc_linear_backward_weight(const cc_context *context, const cc_linear *
     if (whole)
         job.status = sink_whole(context, linear, dy, x, sink, begin, job.scratch);
     else
-        cc_parallel_for(context->pool, parts, blocks, sink_blocks, &job);
+        cc_parallel_each(context->pool, parts, blocks, sink_blocks, &job);
     cc_arena_free(context->arena, job.scratch);
     return (cc_status)job.status;
 }
