@@ -81,8 +81,10 @@ class _Watched(Layer):
 
         def backward(dy, need_dx=True, onto=None):
             self.need_dx = need_dx
+            handed = [dy]  # as in run_backward
+            del dy
             with self._observer(self._name, "backward"):
-                return run_backward(inner, dy, need_dx, onto)
+                return run_backward(inner, handed.pop(), need_dx, onto)
 
         return y, backward
 

@@ -135,9 +135,12 @@ class Sequential(Container):
                 raise RuntimeError("backward was called before; it releases what it has used")
             # Nobody reads the gradient of data, nor of what layers without weights make of it.
             last = 0 if need_dx else self._first_trained()
+            # As in run_backward.
+            handed = [dy]
+            del dy
             while len(passes) > last + 1:
-                dy = passes.pop()(dy)
-            return run_backward(passes.pop(), dy, need_dx, onto)
+                handed.append(passes.pop()(handed.pop()))
+            return run_backward(passes.pop(), handed.pop(), need_dx, onto)
 
         return x, backward
 
@@ -250,15 +253,20 @@ class Concat(_Branches):
 
 def run_backward(backward, dy, need_dx, onto=None):
     """Call a layer's `backward` for dx + onto; `need_dx=False` and `onto` are passed on where they are understood."""
+    # No name stands for dy meanwhile, so that the layer may free it.
+    handed = [dy]
+    del dy
     if not need_dx:
         if _accepts(backward, "need_dx"):
-            backward(dy, False)
+            backward(handed.pop(), False)
         else:
-            backward(dy)
+            backward(handed.pop())
         return None
     if onto is None:
-        return backward(dy)
-    return backward(dy, onto=onto) if _accepts(backward, "onto") else total([backward(dy), onto])
+        return backward(handed.pop())
+    if _accepts(backward, "onto"):
+        return backward(handed.pop(), onto=onto)
+    return total([backward(handed.pop()), onto])
 
 
 def _accepts(backward, name):
