@@ -62,7 +62,7 @@ def write(path, tensors, metadata):
     for buffer in buffers:
         digest.update(buffer)
     header = header.replace((_MARK + _BLANK).encode(), (_MARK + digest.hexdigest()).encode())
-    _replace(path, [header, *buffers])
+    put(path, [header, *buffers])
 
 
 def read(path):
@@ -101,7 +101,7 @@ def read(path):
         raise CheckpointError(f"{path}: {error}") from None
 
 
-def load_weights(net, path, strict=True):
+def load_weights(net, path, strict=True, skip=()):
     """Load a safetensors file of weights, such as one with torchvision's keys, or of a Model into a network.
 
     Parameters
@@ -110,6 +110,8 @@ def load_weights(net, path, strict=True):
     path : path-like
     strict : bool
         Whether missing and unexpected keys are errors.
+    skip : str or sequence of str
+        Layers that keep the weights they have, such as "fc" where a network is to learn other classes.
 
     Returns
     -------
@@ -122,10 +124,18 @@ def load_weights(net, path, strict=True):
         then.
     OSError
         When the file cannot be read.
+    ValueError
+        When the network has no layer that `skip` names.
     """
     tensors, metadata = read(path)
     if metadata.get("format") == FORMAT:
         tensors = {key: value for key, value in tensors.items() if not key.startswith(_OPTIMIZER)}
+    own = net.state_dict() if skip else {}
+    for layer in (skip,) if isinstance(skip, str) else skip:
+        kept = {key: value for key, value in own.items() if f"{key}.".startswith(f"{layer}.")}
+        if not kept:
+            raise ValueError(f"skip: the network has no layer {layer!r}")
+        tensors = {key: value for key, value in tensors.items() if not f"{key}.".startswith(f"{layer}.")} | kept
     try:
         net.load_state_dict(tensors, strict)
     except ValueError as error:
@@ -350,9 +360,9 @@ def _are_sizes(values):
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 1 << 62 for value in values)
 
 
-def _replace(path, parts):
-    """Put a file in place of `path` by renaming a complete one; a symbolic link keeps pointing."""
-    path = os.path.realpath(path)
+def put(path, parts):
+    """Put a file of these bytes in place of `path` by renaming a complete one; a symbolic link keeps pointing."""
+    named, path = os.fspath(path), os.path.realpath(path)
     folder = os.path.dirname(path)
     temporary = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
@@ -362,9 +372,12 @@ def _replace(path, parts):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None:
+            # Users know the path, not the temporary file beside it.
+            raise type(error)(error.errno, error.strerror, named) from error
         raise
     if os.name != "nt":
         handle = os.open(folder, os.O_RDONLY)

@@ -4,10 +4,9 @@ import math
 
 import numpy as np
 
-from cconv import _runtime, nn
-from cconv.callbacks import CallbackList
+from cconv import _runtime, nn, samples
+from cconv.callbacks import Callback, CallbackList
 from cconv.data.loader import DataLoader
-from cconv.data.source import Source
 from cconv.functional._arguments import whole
 from cconv.fuse import fuse
 from cconv.history import History
@@ -66,6 +65,8 @@ class Model(Inspected):
             from cconv.optim import SGD
 
             optimizer = SGD(0.01, momentum=0.9)
+        if isinstance(optimizer, type) or not callable(getattr(optimizer, "bind", None)):
+            raise TypeError(f"optimizer must be an object such as cconv.optim.SGD(0.1), got {optimizer!r}")
         self.net = net
         self.loss = loss_of(loss)
         self.loss_name = loss if isinstance(loss, str) else None
@@ -74,7 +75,7 @@ class Model(Inspected):
         net.zero_grad()
         self._bind()
         self._parameter = next(net.parameters(), None)
-        self._seen = None, None  # shape of a sample, and the classes that it gives
+        self._seen = None, None  # shape of a sample, and of what the network gives for it
         self.stop_training = False
         self.epoch = 0
         self.history = History()
@@ -110,11 +111,11 @@ class Model(Inspected):
         Parameters
         ----------
         x : array (N, ...) of floats, or uint8 that is divided by 255 batch by batch; or a Source such as ImageFolder
-        y : array (N,) of class numbers (cross_entropy), or targets of the outputs' shape
+        y : array (N,) of class numbers or (N, classes) of probabilities (cross_entropy), or targets of the outputs' shape
         batch_size, epochs : int
         validation_data : (x, y), optional
             Evaluated after every epoch.
-        callbacks : sequence of Callback
+        callbacks : Callback or sequence of them
         rng : int, numpy.random.Generator or None
             Seed of the order of samples: the same seed gives the same weights, to the bit.
         verbose : 0, 1 or 2
@@ -148,7 +149,8 @@ class Model(Inspected):
         """
         x, y = self._checked(x, y)
         if validation_data is not None:
-            validation_data = self._checked(*validation_data, names=("validation x", "validation y"))
+            validation_x, validation_y = samples.two(validation_data, "validation_data")
+            validation_data = self._checked(validation_x, validation_y, ("validation x", "validation y"))
         epochs, initial_epoch = whole(epochs, "epochs", 0), whole(initial_epoch, "initial_epoch", 0)
         if verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, got {verbose!r}")
@@ -161,6 +163,7 @@ class Model(Inspected):
             loader.epoch = initial_epoch
         self._loader, self.input_shape, self.stop_training = loader, x.shape[1:], False
         self.history = History()
+        callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
         hooks = CallbackList(self, [self.history, *callbacks, *([Progress(verbose)] if verbose else [])])
         if resume and self._place:
             hooks.load_state_dict(self._place.get("callbacks", []))
@@ -190,7 +193,7 @@ class Model(Inspected):
         with Held() as interrupt:
             for x, y in loader:
                 hooks.batch_begin(step)
-                loss, outputs = self._step(_converted(x, dtype), y, f"epoch {epoch + 1}, step {step + 1}")
+                loss, outputs = self._step(samples.converted(x, dtype), y, f"epoch {epoch + 1}, step {step + 1}")
                 count = len(x)
                 totals["loss"] += loss * count
                 for name, metric in self.metrics.items():
@@ -252,7 +255,7 @@ class Model(Inspected):
         """
         x, y = self._checked(x, y)
         with Held():
-            loss, outputs = self._step(_converted(x, self.dtype), y, "this batch")
+            loss, outputs = self._step(samples.converted(x, self.dtype), y, "this batch")
         return {"loss": loss} | {name: float(metric(outputs, y)) for name, metric in self.metrics.items()}
 
     def test_on_batch(self, x, y):
@@ -274,7 +277,7 @@ class Model(Inspected):
         totals, dtype = dict.fromkeys(("loss", *self.metrics), 0.0), self.dtype
         for start in range(0, len(x), batch_size):
             target = y[start : start + batch_size]
-            outputs = self._inference(_converted(x[start : start + batch_size], dtype))
+            outputs = self._inference(samples.converted(x[start : start + batch_size], dtype))
             totals["loss"] += float(self._loss_value(outputs, target)) * len(target)
             for name, metric in self.metrics.items():
                 totals[name] += metric(outputs, target) * len(target)
@@ -288,12 +291,12 @@ class Model(Inspected):
 
         `cconv.functional.softmax(model.predict(x))` are probabilities, `.argmax(axis=1)` classes.
         """
-        x, batch_size = self._checked_x(x, "x"), whole(batch_size, "batch_size", 1)
-        if len(x) == 0:
-            raise ValueError(f"x has no samples: shape {x.shape}")
+        x, batch_size = samples.some(x, "x"), whole(batch_size, "batch_size", 1)
+        if self.net.config is not None:
+            self._outputs("x", x.shape[1:])
         results, dtype = None, self.dtype
         for start in range(0, len(x), batch_size):
-            outputs = self._inference(_converted(x[start : start + batch_size], dtype))
+            outputs = self._inference(samples.converted(x[start : start + batch_size], dtype))
             if results is None:
                 results = np.empty((len(x), *outputs.shape[1:]), outputs.dtype)
             results[start : start + len(outputs)] = outputs
@@ -355,39 +358,14 @@ class Model(Inspected):
             sums = {"sums": dict(self._totals)} if self._totals else {}
             self._place = self._loader.state_dict() | sums | {"callbacks": self._hooks.state_dict()}
 
-    def _checked_x(self, x, name):
-        x = x if isinstance(x, Source) else np.asarray(x)
-        if x.dtype.kind != "f" and x.dtype != np.uint8:
-            raise TypeError(f"{name} must be floats, or uint8 that is divided by 255; got {x.dtype}")
-        if x.ndim < 2:
-            raise ValueError(f"{name} must have samples along its first axis and features after it, got {x.shape}")
-        return x
+    def _outputs(self, name, sample):
+        """Shape of the outputs for one sample of that shape; `name` is what the samples are called."""
+        if self._seen[0] != sample:
+            self._seen = sample, samples.outputs(self.net, name, sample)
+        return self._seen[1]
 
     def _checked(self, x, y, names=("x", "y")):
-        x, y = self._checked_x(x, names[0]), np.asarray(y)
-        if y.ndim < 1 or len(x) != len(y):
-            raise ValueError(f"{names[0]} and {names[1]} must have the same length, got {x.shape} and {y.shape}")
-        if len(x) == 0:
-            raise ValueError(f"{names[0]} has no samples: shape {x.shape}")
-        if not getattr(self.loss, "takes_classes", False) or (y.dtype.kind == "f" and y.ndim > 1):
-            return x, y
-        if y.dtype.kind not in "iu" or y.ndim != 1:
-            raise TypeError(f"{names[1]} must be class numbers, integers of shape (N,); got {y.dtype} of {y.shape}")
-        if self._seen[0] != x.shape[1:]:
-            self._seen = x.shape[1:], self.net.output_shape((1, *x.shape[1:]))[1]
-        classes = self._seen[1]
-        low, high = int(y.min()), int(y.max())
-        if low < 0 or high >= classes:
-            raise ValueError(
-                f"{names[1]} holds class {low if low < 0 else high}, the network's outputs are classes 0 to {classes - 1}"
-            )
-        return x, y.astype(np.int64, copy=False)
-
-
-def _converted(x, dtype):
-    """A batch in the network's element type; uint8 becomes 0 to 1."""
-    if x.dtype == dtype:
-        return x
-    if x.dtype == np.uint8:
-        return np.divide(x, dtype.type(255), dtype=dtype)
-    return x.astype(dtype)
+        x, y = samples.pair(x, y, names)
+        if not getattr(self.loss, "takes_classes", False):
+            return x, y.astype(self.dtype, copy=False) if y.dtype.kind == "f" else y
+        return x, samples.classes(y, names[1], self._outputs(names[0], x.shape[1:]), self.dtype)

@@ -30,14 +30,18 @@ def main():
     arguments = parser.parse_args()
     (x, y), test = getattr(cconv.data, arguments.data)()
     data = (x[: arguments.samples], y[: arguments.samples]), test
+    good = {False: [], True: []}
     print("batch norm  learning rate  weights x  loss      test accuracy")
     for lr in (0.001, 0.01, 0.1, 0.5):
         for scale in (0.1, 1.0, 5.0):
             for batch_norm in (False, True):
                 loss, accuracy = train(data, batch_norm, lr, scale, arguments.epochs)
+                good[batch_norm].append(accuracy > 0.9)
                 print(
                     f"{'with' if batch_norm else 'without':10}  {lr:13}  {scale:9}  {loss:8.4f}  {100 * accuracy:8.2f} %"
                 )
+    without, with_ = (f"{sum(good[kind])} of {len(good[kind])}" for kind in (False, True))
+    print(f"test accuracy above 90 %: {without} settings without batch norm, {with_} with it")
 
 
 if __name__ == "__main__":

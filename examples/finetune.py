@@ -10,11 +10,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 import cconv
 from cconv import models, nn
-from cconv.checkpoint import read
+from cconv.checkpoint import load_weights
 
 
 def part(data, low):
@@ -30,37 +28,36 @@ def train(net, train_data, test_data, epochs):
     return model, model.evaluate(*test_data)["accuracy"]
 
 
+def tuned(path, train_data, test_data, frozen):
+    """Accuracy on a new task of a network that begins with the weights of an old one, all but those of its last layer."""
+    net = load_weights(models.lenet5(num_classes=5, rng=1), path, skip="fc3")
+    if frozen:
+        # What does not change is computed once; the dense layers train on what it gives.
+        layers = list(net)
+        cut = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Flatten))
+        body, net = nn.Sequential(*layers[:cut]), nn.Sequential(*layers[cut:])
+        train_data, test_data = ((body(x), y) for x, y in (train_data, test_data))
+    return train(net, train_data, test_data, 40)[1]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=25)
     arguments = parser.parse_args()
     data = cconv.data.digits()
     old, new = [part(one, 0) for one in data], [part(one, 5) for one in data]
-    few = tuple(array[: arguments.samples] for array in new[0])
+    few, test = tuple(array[: arguments.samples] for array in new[0]), new[1]
     model, accuracy = train(models.lenet5(num_classes=5, rng=0), *old, epochs=15)
-    print(f"digits 0 to 4, {len(old[0][0])} images: {100 * accuracy:.1f} %")
+    print(f"digits 0 to 4 from {len(old[0][0])} images: {100 * accuracy:.1f} %")
+    afresh = train(models.lenet5(num_classes=5, rng=1), few, test, 40)[1]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "old.safetensors"
         model.save(path)
-        weights = {name: array for name, array in read(path)[0].items() if not name.startswith(("optimizer/", "fc3."))}
-    for title, loaded, frozen in (
-        ("afresh", False, False),
-        ("from the old weights", True, False),
-        ("convolutions kept", True, True),
-    ):
-        net = models.lenet5(num_classes=5, rng=1)
-        if loaded:
-            net.load_state_dict(weights, strict=False)
-        test = new[1]
-        if frozen:
-            # What does not change is computed once; the dense layers train on what it gives.
-            layers = list(net)
-            cut = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Flatten))
-            body, head = nn.Sequential(*layers[:cut]), nn.Sequential(*layers[cut:])
-            _, accuracy = train(head, (np.array(body(few[0])), few[1]), (np.array(body(test[0])), test[1]), 40)
-        else:
-            _, accuracy = train(net, few, test, 40)
-        print(f"digits 5 to 9, {arguments.samples} images, {title}: {100 * accuracy:.1f} %")
+        whole, dense = (tuned(path, few, test, frozen) for frozen in (False, True))
+    print(
+        f"digits 5 to 9 from {arguments.samples} images: {100 * afresh:.1f} % afresh, {100 * whole:.1f} % from the old "
+        f"weights, {100 * dense:.1f} % with the old convolutions kept"
+    )
 
 
 if __name__ == "__main__":

@@ -35,8 +35,13 @@ def train(depth, scale, lr, epochs=60):
 def main():
     scales = (0.001, 0.01, 0.05, 0.1, 0.2)
     print("accuracy on 50 training digits\nlayers " + "".join(f"{f'scale {scale}':>13}" for scale in scales))
+    learnt = []
     for depth in (2, 3, 5):
-        print(f"{depth:6} " + "".join(f"{train(depth, scale, 2e-3):13.2f}" for scale in scales))
+        found = [train(depth, scale, 2e-3) for scale in scales]
+        print(f"{depth:6} " + "".join(f"{accuracy:13.2f}" for accuracy in found))
+        smallest = next((scale for scale, accuracy in zip(scales, found, strict=True) if accuracy == 1), "none")
+        learnt.append(f"{depth} layers from scale {smallest}")
+    print(f"all 50 learnt: {', '.join(learnt)}")
 
 
 if __name__ == "__main__":

@@ -33,11 +33,14 @@ def main():
     arguments = parser.parse_args()
     (x, y), test = cifar10(raw=True)
     data = (x[: arguments.samples], y[: arguments.samples]), test
+    found = []
     for shortcut, name in (("plain", "plain"), ("A", "residual")):
         for depth in arguments.depths:
             losses, accuracy = train(data, depth, shortcut, arguments.epochs)
             course = " ".join(f"{loss:.3f}" for loss in losses)
             print(f"{name}-{depth}: training loss {course}, test accuracy {100 * accuracy:.2f} %", flush=True)
+            found.append(f"{name}-{depth} {losses[-1]:.3f}")
+    print(f"training loss after {arguments.epochs} epochs: {', '.join(found)}")
 
 
 if __name__ == "__main__":

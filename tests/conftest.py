@@ -21,3 +21,15 @@ def no_draws(monkeypatch):
 
     for name in ("uniform", "normal", "constant"):
         monkeypatch.setattr(init, name, lambda parameter, *args, **kwargs: parameter)
+
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch):
+    """A temporary folder as the current one, without data sets; the number of threads comes back."""
+    import cconv
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CCONV_DATA", raising=False)
+    threads = cconv.get_num_threads()
+    yield tmp_path
+    cconv.set_num_threads(threads)

@@ -8,19 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+from command_line import cli, failure, usage_error
 
 import cconv
 from cconv.cli import main
 from cconv.data import digits
-
-
-@pytest.fixture
-def inside(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CCONV_DATA", raising=False)
-    threads = cconv.get_num_threads()
-    yield tmp_path
-    cconv.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -32,26 +24,6 @@ def trained(tmp_path_factory):
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     return folder, result.stdout, result.stderr
-
-
-def cli(capfd, *words):
-    status = main([str(word) for word in words])
-    out, err = capfd.readouterr()
-    return status, out, err
-
-
-def usage_error(capfd, *words):
-    with pytest.raises(SystemExit) as stop:
-        main([str(word) for word in words])
-    out, err = capfd.readouterr()
-    assert stop.value.code == 2 and out == "" and "Traceback" not in err
-    return err
-
-
-def failure(capfd, *words):
-    status, out, err = cli(capfd, *words)
-    assert status == 1 and out == "" and err.startswith("cconv: error: ") and err.count("\n") == 1
-    return err
 
 
 def test_train_without_arguments(trained):

@@ -10,25 +10,8 @@ import time
 
 import numpy as np
 import pytest
+from command_line import cli
 from test_cifar import write_cifar10
-
-import cconv
-from cconv.cli import main
-
-
-@pytest.fixture
-def inside(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CCONV_DATA", raising=False)
-    threads = cconv.get_num_threads()
-    yield tmp_path
-    cconv.set_num_threads(threads)
-
-
-def cli(capfd, *words):
-    status = main([str(word) for word in words])
-    out, err = capfd.readouterr()
-    return status, out, err
 
 
 @pytest.mark.parametrize("network", ["resnet20", "lenet5", "nin"])
@@ -124,7 +107,7 @@ def test_killed_at_random_moments_ends_like_the_unbroken_run(tmp_path, sign):
         status, kills = None, 0
         while status != 0:
             assert kills < 40
-            going_on = (run / "model.safetensors").exists() and (run / "arguments.json").exists()
+            going_on = (run / "arguments.json").exists()
             process = start(tmp_path, *(["--resume", run.name] if going_on else [*words, "--out", run.name]))
             try:
                 # The later attempts get longer: a busy machine must not keep the run from ever ending.

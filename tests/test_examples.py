@@ -1,6 +1,7 @@
 """The examples run: the offline ones whole, those on real data on a few of its images."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ def run(*words, **environment):
 
 @pytest.mark.row("8.03")
 def test_fifty_samples_are_learnt_by_heart():
-    table = [line.split() for line in run("overfit50.py").splitlines()[2:]]
+    table = [line.split() for line in run("overfit50.py").splitlines()[2:5]]
     assert all("1.00" in row for row in table)
     # Deeper networks need a larger scale.
     assert [float(row[2]) for row in table] == sorted((float(row[2]) for row in table), reverse=True)
@@ -32,7 +33,7 @@ def test_fifty_samples_are_learnt_by_heart():
 
 @pytest.mark.row("7.08", "7.09")
 def test_batch_norm_lab():
-    lines = [line.split() for line in run("batch_norm_lab.py").splitlines()[1:]]
+    lines = [line.split() for line in run("batch_norm_lab.py").splitlines()[1:-1]]
     accuracy = {(row[0], row[1], row[2]): float(row[4]) for row in lines}
     assert len(accuracy) == 24
     for (kind, lr, scale), value in accuracy.items():
@@ -42,15 +43,20 @@ def test_batch_norm_lab():
 
 @pytest.mark.row("9.03")
 def test_old_weights_help():
-    numbers = [float(line.split(": ")[1].split()[0]) for line in run("finetune.py").splitlines()]
-    assert numbers[0] > 97 and numbers[2] > numbers[1] + 5
+    before, afresh, tuned, frozen = map(float, re.findall(r"([\d.]+) %", run("finetune.py")))
+    assert before > 97 and min(tuned, frozen) > afresh + 5
 
 
 @pytest.mark.row("6.18")
 def test_plain_and_residual(tmp_path):
     write_cifar10(tmp_path / "cifar10")
     out = run("plain_and_residual.py", "--epochs", 1, CCONV_DATA=str(tmp_path))
-    assert [line.split(":")[0] for line in out.splitlines()] == ["plain-20", "plain-56", "residual-20", "residual-56"]
+    assert [line.split(":")[0] for line in out.splitlines()[:-1]] == [
+        "plain-20",
+        "plain-56",
+        "residual-20",
+        "residual-56",
+    ]
 
 
 @pytest.mark.parametrize("network", ["resnet9", "resnet20", "vgg"])

@@ -18,6 +18,7 @@ class Callback:
     last = False
 
     def set_model(self, model):
+        """Called when a training begins, before a resumed one's state comes in; a state of one's own begins afresh."""
         self.model = model
 
     def on_train_begin(self, logs=None):
@@ -108,6 +109,10 @@ class Monitor(Callback):
         if not self.min_delta >= 0:
             raise ValueError(f"min_delta must be at least 0, got {min_delta}")
         self.sign = -1 if mode == "max" or (mode == "auto" and "acc" in monitor) else 1
+        self.best = None
+
+    def set_model(self, model):
+        super().set_model(model)
         self.best = None
 
     def improved(self, logs):

@@ -62,6 +62,10 @@ class ReduceLROnPlateau(Monitor):
         self.min_lr = float(min_lr)
         self.wait = self.resting = 0
 
+    def set_model(self, model):
+        super().set_model(model)
+        self.wait = self.resting = 0
+
     def on_epoch_end(self, epoch, logs=None):
         improved = self.improved(logs)
         if self.resting > 0:

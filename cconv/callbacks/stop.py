@@ -36,6 +36,15 @@ class EarlyStopping(Monitor):
         self.wait, self.best_epoch, self.stopped_epoch = 0, None, None
         self._weights = None
 
+    def set_model(self, model):
+        super().set_model(model)
+        self.wait, self.best_epoch, self.stopped_epoch, self._weights = 0, None, None, None
+
+    def on_train_begin(self, logs=None):
+        # A resumed training that had ended does not begin again.
+        if self.wait >= max(self.patience, 1):
+            self.model.stop_training = True
+
     def on_epoch_end(self, epoch, logs=None):
         if epoch < self.start_from_epoch:
             return

@@ -21,16 +21,20 @@ def whole_number(low, high=2**62):
     return convert
 
 
-def number(low):
-    """An argparse type: finite numbers not below `low`."""
+def number(low, high=float("inf"), above=False, below=False):
+    """An argparse type: finite numbers from `low` to `high`, `above` and `below` without the ends."""
+    words = [f"{'above' if above else 'at least'} {low:g}"]
+    if high < float("inf"):
+        words.append(f"{'below' if below else 'at most'} {high:g}")
 
     def convert(text):
         try:
             value = float(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
-        if not low <= value < float("inf"):
-            raise argparse.ArgumentTypeError(f"must be at least {low:g}, got {text}")
+        inside = low <= value <= high and value < float("inf")
+        if not inside or (above and value == low) or (below and value == high):
+            raise argparse.ArgumentTypeError(f"must be {' and '.join(words)}, got {text}")
         return value
 
     return convert

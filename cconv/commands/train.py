@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from cconv.commands import datasets, pictures, runs
+from cconv.commands import datasets, pictures, recipe, runs
 from cconv.commands.arguments import add_data, add_threads, add_verb, number, set_threads, whole_number
 
 _ARGUMENTS = "arguments.json"
@@ -26,10 +26,18 @@ def add(verbs):
             "cconv train vgg11 --data photos/               photos/train/CLASS/*.jpg and photos/test/CLASS/*.jpg",
             "cconv train lenet5 --variant 1998 --epochs 10  the network as published",
             "cconv train --lr 0.1 --batch-size 64 --seed 7 --out runs/mine",
-            "cconv train --resume runs/mine",
+            "cconv train --resume runs/mine                 goes on where it was interrupted",
+            "cconv train --optimizer adamw --weight-decay 0.05 --no-decay bias,norm --clip-norm 1",
+            "cconv train resnet18 --data cifar10 --nesterov --schedule one-cycle --label-smoothing 0.1 --cutout 8 --ema 0.99",
         ],
     )  # fmt: skip
-    verb.add_argument("network", nargs="?", default="lenet5", metavar="NETWORK", help="name of a network (lenet5)")
+    verb.add_argument(
+        "network",
+        nargs="?",
+        default="lenet5",
+        metavar="NETWORK",
+        help="lenet5 (which is usual), alexnet, vgg11 to vgg19, nin, googlenet, resnet18 to resnet152, resnet20 to resnet110",
+    )
     add_data(verb, "digits", "digits")
     verb.add_argument("--variant", help="form of the network, such as modern, 1998 or d2l for lenet5")
     verb.add_argument("--batch-norm", action="store_true", help="the form of lenet5 or vgg with batch norm")
@@ -44,46 +52,13 @@ def add(verbs):
         "--batch-size", metavar="N", type=whole_number(1, 10**6), help="images a step (32; mnist 64; cifar 128)"
     )
     verb.add_argument(
-        "--lr",
-        metavar="X",
-        type=number(0),
-        help="learning rate at its peak (sgd 0.05, cifar 0.2; adam 0.002 or 0.003; an eighth for 1998)",
-    )
-    verb.add_argument("--momentum", metavar="X", type=number(0), help="of sgd (0.9)")
-    verb.add_argument("--weight-decay", metavar="X", type=number(0), help="L2 penalty (0; cifar 5e-4)")
-    verb.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd", help="sgd unless given")
-    verb.add_argument(
-        "--schedule",
-        choices=("cosine", "constant"),
-        default="cosine",
-        help="course of the learning rate: cosine rises for a tenth and falls to 0 (default)",
-    )
-    verb.add_argument(
-        "--shift",
-        metavar="N",
-        type=whole_number(0, 1000),
-        help="move training images by up to N pixels at random (digits 2, cifar 4, else 0)",
-    )
-    verb.add_argument(
-        "--flip",
-        action=argparse.BooleanOptionalAction,
-        help="mirror training images at random (cifar and folders, not digits)",
-    )
-    verb.add_argument(
-        "--label-smoothing",
-        metavar="X",
-        type=number(0),
-        default=0.0,
-        help="share of the target given to all classes (0)",
-    )
-    verb.add_argument(
         "--out", metavar="DIR", type=Path, help="run folder (runs/NETWORK-DATA-NNN); what it holds is replaced"
     )
     verb.add_argument(
         "--resume",
         metavar="DIR",
         type=Path,
-        help="run folder to go on with; its own arguments count, but for --threads",
+        help="run folder to go on with, as it began: only --threads, --quiet and --save-every may be given",
     )
     verb.add_argument(
         "--seed", metavar="N", type=whole_number(0), default=0, help="of weights and order: same seed, same bits (0)"
@@ -93,7 +68,8 @@ def add(verbs):
     )
     add_threads(verb)
     verb.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    verb.set_defaults(usage_error=verb.error)
+    recipe.add_arguments(verb)
+    verb.set_defaults(usage_error=verb.error, usual=verb.get_default)
 
 
 def run(arguments):
@@ -105,10 +81,11 @@ def run(arguments):
     train, test = datasets.load(arguments.data, arguments.data_root, shape)
     epochs = arguments.epochs or data_set.epochs
     batch_size = arguments.batch_size or data_set.batch_size
+    steering, augment = recipe.callbacks(arguments, data_set, epochs), recipe.augment(arguments, data_set)
     folder = arguments.resume or arguments.out or runs.new_folder(arguments.network, Path(arguments.data).name)
-    folder.mkdir(parents=True, exist_ok=True)
-    _remember(arguments, folder)
-    checkpoint = folder / runs.CHECKPOINT
+    checkpoint, callbacks = folder / runs.CHECKPOINT, [*_keeping(arguments, folder), *steering]
+    if not arguments.resume:
+        _begin(arguments, folder, model)
     if not arguments.quiet:
         images = f"{len(train[0]):,} training and {len(test[0]):,} test images"
         print(
@@ -117,8 +94,8 @@ def run(arguments):
         )
     try:
         model.fit(
-            *train, batch_size, epochs, validation_data=test, callbacks=_callbacks(arguments, data_set, folder, epochs),
-            rng=arguments.seed, verbose=0 if arguments.quiet else 1, augment=_augment(arguments, data_set),
+            *train, batch_size, epochs, validation_data=test, callbacks=callbacks,
+            rng=arguments.seed, verbose=0 if arguments.quiet else 1, augment=augment,
             resume=arguments.resume is not None,
         )  # fmt: skip
     except KeyboardInterrupt:
@@ -138,24 +115,20 @@ def run(arguments):
 
 def _model(arguments, data_set):
     """The Model to train, new or as the run folder holds it, and the shape of its images."""
-    from cconv import models, nn
+    from cconv import models
     from cconv.model import Model
 
     if arguments.resume:
         model = Model.load(arguments.resume / runs.CHECKPOINT)
-        if arguments.label_smoothing:
-            model.loss = nn.CrossEntropyLoss(label_smoothing=arguments.label_smoothing)
         return model, model.input_shape
     net = _network(arguments, data_set)
-    loss = (
-        nn.CrossEntropyLoss(label_smoothing=arguments.label_smoothing) if arguments.label_smoothing else "cross_entropy"
-    )
-    model = Model(net, loss, _optimizer(arguments, data_set))
+    model = Model(net, recipe.loss(arguments), recipe.optimizer(arguments, data_set))
     model.notes = {"network": arguments.network, "data": arguments.data, "frame": data_set.frame}
     if data_set.names:
         model.notes["classes"] = list(data_set.names)
     channels, *size = models.input_shape(net)
-    return model, (channels, *((arguments.size,) * 2 if arguments.size else size))
+    model.input_shape = (channels, *((arguments.size,) * 2 if arguments.size else size))
+    return model, model.input_shape
 
 
 def _network(arguments, data_set):
@@ -191,69 +164,46 @@ def _small(models, network, options):
         return models.create(network, **options)
 
 
-def _optimizer(arguments, data_set):
-    from cconv import optim
-
-    lr = arguments.lr if arguments.lr is not None else data_set.lr[arguments.optimizer == "adam"]
-    if arguments.lr is None and arguments.variant == "1998":
-        # Its outputs are squared distances, an order of magnitude steeper than logits.
-        lr /= 8
-    decay = data_set.weight_decay if arguments.weight_decay is None else arguments.weight_decay
-    if arguments.optimizer == "adam":
-        if arguments.momentum is not None:
-            raise ValueError("--momentum belongs to --optimizer sgd")
-        return optim.Adam(lr, weight_decay=decay)
-    return optim.SGD(lr, momentum=0.9 if arguments.momentum is None else arguments.momentum, weight_decay=decay)
-
-
-def _augment(arguments, data_set):
-    from cconv.data import Compose, RandomHorizontalFlip, RandomShift
-
-    shift = data_set.shift if arguments.shift is None else arguments.shift
-    flip = data_set.flip if arguments.flip is None else arguments.flip
-    changes = [*([RandomShift(shift)] if shift else []), *([RandomHorizontalFlip()] if flip else [])]
-    return Compose(changes) if changes else None
-
-
-def _callbacks(arguments, data_set, folder, epochs):
-    from cconv.callbacks import JSONLogger, LearningRateScheduler, ModelCheckpoint
-    from cconv.optim.schedules import CosineAnnealingLR, LinearWarmup
+def _keeping(arguments, folder):
+    """The callbacks that write into the run folder."""
+    from cconv.callbacks import JSONLogger, ModelCheckpoint
 
     path = str(folder / runs.CHECKPOINT).replace("{", "{{").replace("}", "}}")
-    callbacks = [
-        ModelCheckpoint(path, every_seconds=arguments.save_every),
-        JSONLogger(folder / runs.METRICS, append=arguments.resume is not None),
-    ]
-    if arguments.schedule == "cosine":
-        peak = _optimizer(arguments, data_set).lr
-        schedule = LinearWarmup(CosineAnnealingLR(peak, epochs), epochs / 10, 0.01)
-        callbacks.append(LearningRateScheduler(schedule, by_batch=True))
-    return callbacks
+    saving = ModelCheckpoint(path, every_seconds=arguments.save_every)
+    return [saving, JSONLogger(folder / runs.METRICS, append=arguments.resume is not None)]
 
 
-def _remember(arguments, folder):
-    """Write down what --resume needs to go on as the run began."""
-    kept = {key: value for key, value in vars(arguments).items() if key in _kept()}
+# What a run is; a resumed one takes it from its folder.
+_KEPT = {"network", "data", "data_root", "variant", "batch_norm", "size", "epochs", "batch_size", "seed"} | recipe.KEPT
+
+
+def _begin(arguments, folder, model):
+    """Make the folder of a run that --resume can go on with from its first moment."""
+    from cconv.checkpoint import put
+
+    folder.mkdir(parents=True, exist_ok=True)
+    # At no moment do arguments stand beside the checkpoint of another run.
+    (folder / _ARGUMENTS).unlink(missing_ok=True)
+    (folder / runs.METRICS).unlink(missing_ok=True)
+    model.save(folder / runs.CHECKPOINT)
+    kept = {key: value for key, value in vars(arguments).items() if key in _KEPT}
     content = {key: str(value) if isinstance(value, Path) else value for key, value in kept.items()}
-    (folder / _ARGUMENTS).write_text(json.dumps(content, indent=1) + "\n")
-
-
-def _kept():
-    return {
-        "network", "data", "data_root", "variant", "batch_norm", "size", "epochs", "batch_size", "lr", "momentum",
-        "weight_decay", "optimizer", "schedule", "shift", "flip", "label_smoothing", "seed",
-    }  # fmt: skip
+    put(folder / _ARGUMENTS, [json.dumps(content, indent=1).encode() + b"\n"])
 
 
 def _resumed(arguments):
-    """The arguments of the run that `--resume` names."""
+    """The arguments of the run that `--resume` names; options of later versions as they are unless given."""
     path = arguments.resume / _ARGUMENTS
     try:
         kept = json.loads(path.read_text())
-        if not isinstance(kept, dict) or set(kept) != _kept():
+        if not isinstance(kept, dict) or not {"network", "data", "seed"} <= set(kept) <= _KEPT:
             raise ValueError("not the arguments of a run")
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from None
+    kept = {key: arguments.usual(key) for key in _KEPT} | kept
     if kept["data_root"] is not None:
         kept["data_root"] = Path(kept["data_root"])
+    for key in sorted(_KEPT):
+        if getattr(arguments, key) not in (arguments.usual(key), kept[key]):
+            raise ValueError(f"--resume goes on as the run began: {key.replace('_', '-')} cannot change")
     return argparse.Namespace(**vars(arguments) | kept)
