@@ -53,3 +53,52 @@ def test_padding_is_not_multiplied(channels, groups, kernel, stride, pads, dilat
             for algo in F.conv_algorithms(a["x"].shape, a["w"].shape, *args, dtype, last, direction):
                 if algo != "fft":
                     np.testing.assert_array_equal(np.isfinite(call(algo)), finite, f"{algo} {direction} {which}")
+
+
+PATTERNS = {
+    "one NaN": lambda rng, a: np.put(a, rng.integers(a.size), np.nan),
+    "one Inf": lambda rng, a: np.put(a, rng.integers(a.size), -np.inf),
+    "some of each": lambda rng, a: np.put(a, rng.integers(a.size, size=9), [np.nan, np.inf, -np.inf] * 3),
+    "half Inf": lambda rng, a: np.put(a, np.flatnonzero(rng.random(a.size) < 0.5), np.inf),
+    "a NaN row": lambda rng, a: a[:1].fill(np.nan),
+    "all Inf": lambda rng, a: a.fill(np.inf),
+    "all NaN": lambda rng, a: a.fill(np.nan),
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("channels, groups, kernel, stride", [(20, 1, 3, 1), (6, 2, 3, 2), (16, 1, 5, 1)])
+def test_specials_are_those_of_the_reference(pattern, channels, groups, kernel, stride):
+    """NaN, Inf and -Inf each stand where the definition has them, in every pass, with bias; the rest is as close as ever."""
+    rng, pad = np.random.default_rng(5), kernel // 2
+    options = {"stride": stride, "padding": pad, "groups": groups}
+    for dtype, last in itertools.product((np.float32, np.float64), (False, True)):
+        a = {
+            "x": rng.standard_normal((2, channels, 7, 6)),
+            "weight": rng.standard_normal((channels, channels // groups, kernel, kernel)),
+            "dy": rng.standard_normal((2, channels, -(-7 // stride), -(-6 // stride))),
+        }
+        a = {name: value.astype(dtype) for name, value in a.items()}
+        for which in a:
+            b = a | {which: a[which].copy(), "bias": a["x"][0, :, 0, 0]}
+            PATTERNS[pattern](rng, b[which])
+            if last:
+                b["x"], b["dy"] = channels_last(b["x"]), channels_last(b["dy"])
+            calls = {
+                "forward": lambda algo, b=b: F.conv2d(b["x"], b["weight"], b["bias"], algo=algo, **options),
+                "backward_data": lambda algo, b=b: F.conv2d_backward_data(
+                    b["dy"], b["weight"], (7, 6), algo=algo, **options
+                ),
+                "backward_weight": lambda algo, b=b: F.conv2d_backward_weight(
+                    b["x"], b["dy"], kernel, algo=algo, **options
+                ),
+            }
+            for direction, call in calls.items():
+                expected = call("reference")
+                names = F.conv_algorithms(
+                    b["x"].shape, b["weight"].shape, dtype=dtype, channels_last=last, direction=direction, **options
+                )
+                for algo in set(names) - {"fft"}:
+                    np.testing.assert_allclose(
+                        call(algo), expected, rtol=1e-4, atol=1e-3, err_msg=f"{algo} {direction} {which}"
+                    )

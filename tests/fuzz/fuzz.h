@@ -7,6 +7,7 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@ typedef struct fuzz {
     bool hostile;    /* sizes may be anything */
     fuzz_values values;
     struct block *blocks;
+    jmp_buf abandon; /* the execution, where it asks for an array too large to be worth it */
 } fuzz;
 
 /* ---- the list: one function an operation ---- */
@@ -56,6 +58,7 @@ bool fuzz_fits(const int64_t *dims, int count, int64_t *product);
 
 /* ---- arrays, freed after the execution ---- */
 
+/* Does not return where `bytes` is too many. */
 void *fuzz_bytes(fuzz *f, int64_t bytes);
 /* Values in `dtype`; the same in double where `as_double` is not NULL. */
 void *fuzz_array(fuzz *f, cc_dtype dtype, int64_t count, double **as_double);

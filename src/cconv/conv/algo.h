@@ -57,16 +57,28 @@ void cc_conv_apply_epilogue(const cc_context *context, const cc_conv *conv, cons
 /* dx += residual */
 void cc_conv_add_residual(const cc_context *context, const cc_conv *conv, const void *residual, void *dx);
 
-/* Whether Inf or NaN among the `factors` (w; dy in backward_weight) may have met padding, by what lies at the border of
+/* The factors of a pass are w, or dy in backward_weight: how many, and whether Inf or NaN is among them. */
+int64_t cc_conv_factors(const cc_conv *conv, cc_pass pass);
+bool cc_conv_special_factors(const cc_conv *conv, cc_pass pass, const void *factors);
+
+/* Whether Inf or NaN among the factors may have met padding, by what lies at the border of
  * `image`: the y or dx an algorithm has made, or in backward_weight dy. */
 bool cc_conv_multiplied_padding(const cc_conv *conv, cc_pass pass, const void *image, const void *factors);
 
-/* The passes of an algorithm with what it does not fuse; as in the descriptor. */
+/* The passes of an algorithm with what it does not fuse; as in the descriptor. Inf and NaN are as the definition says. */
 cc_status cc_conv_algo_forward(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv, const void *x,
                                const void *w, const void *b, const cc_epilogue *epilogue, void *y);
 cc_status cc_conv_algo_backward_data(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv,
                                      const void *dy, const void *w, const void *residual, void *dx);
 cc_status cc_conv_algo_backward_weight(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv,
                                        const void *x, const void *dy, void *dw);
+
+/* The same with Inf and NaN among the factors, which the algorithm does not get to see. */
+cc_status cc_conv_apart_forward(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv, const void *x,
+                                const void *w, const void *b, const cc_epilogue *epilogue, void *y);
+cc_status cc_conv_apart_backward_data(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv,
+                                      const void *dy, const void *w, const void *residual, void *dx);
+cc_status cc_conv_apart_backward_weight(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv,
+                                        const void *x, const void *dy, void *dw);
 
 #endif

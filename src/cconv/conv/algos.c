@@ -76,7 +76,7 @@ cc_status cc_conv_algo_forward(const cc_conv_algo *algo, const cc_context *conte
 {
     CC_TRY(forward(algo, context, conv, x, w, b, epilogue, y));
     if (!algo->skips_padding && cc_conv_multiplied_padding(conv, CC_FORWARD, y, w))
-        return forward(&cc_conv_reference, context, conv, x, w, b, epilogue, y);
+        return cc_conv_apart_forward(algo, context, conv, x, w, b, epilogue, y);
     return CC_OK;
 }
 
@@ -95,7 +95,7 @@ cc_status cc_conv_algo_backward_data(const cc_conv_algo *algo, const cc_context 
 {
     CC_TRY(backward_data(algo, context, conv, dy, w, residual, dx));
     if (!algo->skips_padding && cc_conv_multiplied_padding(conv, CC_BACKWARD_DATA, dx, w))
-        return backward_data(&cc_conv_reference, context, conv, dy, w, residual, dx);
+        return cc_conv_apart_backward_data(algo, context, conv, dy, w, residual, dx);
     return CC_OK;
 }
 
@@ -103,7 +103,7 @@ cc_status cc_conv_algo_backward_weight(const cc_conv_algo *algo, const cc_contex
                                        const void *x, const void *dy, void *dw)
 {
     if (!algo->skips_padding && cc_conv_multiplied_padding(conv, CC_BACKWARD_WEIGHT, dy, dy))
-        algo = &cc_conv_reference;
+        return cc_conv_apart_backward_weight(algo, context, conv, x, dy, dw);
     return algo->backward_weight(context, conv, x, dy, dw);
 }
 

@@ -1,5 +1,5 @@
 /* Padding is not multiplied: 0 * Inf would be a NaN that no window of the image holds. Algorithms that do multiply it
- * are right as long as no Inf or NaN lies where padding is met.
+ * are right as long as no Inf or NaN lies where padding is met; apart.c puts the rest right.
  */
 #include <string.h>
 
@@ -40,6 +40,18 @@ static void inner_box(const cc_window *w, cc_pass pass, int64_t first[CC_AXES], 
     }
 }
 
+int64_t cc_conv_factors(const cc_conv *conv, cc_pass pass)
+{
+    return conv->oc * (pass == CC_BACKWARD_WEIGHT ? conv->n * cc_volume(conv->window.output)
+                                                  : conv->ic / conv->groups * cc_volume(conv->window.kernel));
+}
+
+bool cc_conv_special_factors(const cc_conv *conv, cc_pass pass, const void *factors)
+{
+    const int64_t n = cc_conv_factors(conv, pass);
+    return conv->dtype == CC_F32 ? has_special_f32(factors, n) : has_special_f64(factors, n);
+}
+
 bool cc_conv_multiplied_padding(const cc_conv *conv, cc_pass pass, const void *image, const void *factors)
 {
     const bool back = pass == CC_BACKWARD_DATA, f32 = conv->dtype == CC_F32;
@@ -52,10 +64,7 @@ bool cc_conv_multiplied_padding(const cc_conv *conv, cc_pass pass, const void *i
     if (!(f32 ? has_special_border_f32(image, images, pixel, size, first, last)
               : has_special_border_f64(image, images, pixel, size, first, last)))
         return false;
-    const int64_t n = pass == CC_BACKWARD_WEIGHT
-                          ? conv->n * conv->oc * cc_volume(conv->window.output)
-                          : conv->oc * (conv->ic / conv->groups) * cc_volume(conv->window.kernel);
+    const int64_t n = cc_conv_factors(conv, pass);
     /* Of nothing but NaN everything is NaN anyway. */
-    return f32 ? has_special_f32(factors, n) && !is_nan_f32(factors, n)
-               : has_special_f64(factors, n) && !is_nan_f64(factors, n);
+    return cc_conv_special_factors(conv, pass, factors) && !(f32 ? is_nan_f32(factors, n) : is_nan_f64(factors, n));
 }
