@@ -49,6 +49,9 @@ cdef extern from "context.h" nogil:
     bint cc_pool_rehearse(cc_pool *pool, bint on)
     bint cc_pool_interrupted(cc_pool *pool)
     cc_status cc_pool_resize(cc_pool *pool, int threads)
+    cc_arena *cc_arena_create()
+    void cc_arena_destroy(cc_arena *arena)
+    void cc_heap_trim()
     void *cc_arena_alloc(cc_arena *arena, size_t bytes)
     void cc_arena_free(cc_arena *arena, void *block)
     cc_arena_stats cc_arena_get_stats(cc_arena *arena)
@@ -296,6 +299,35 @@ class arena_recording:
 
 def arena_recorded():
     return cc_arena_recorded(full().arena)
+
+
+def arena_replay(cnp.ndarray events not None):
+    """Bytes that a new arena takes from the system when it sees `events` of `arena_recording`, gaps included."""
+    cdef cc_arena *arena = cc_arena_create()
+    cdef uintptr_t address
+    cdef void *block
+    if arena == NULL:
+        raise MemoryError("no memory for an arena")
+    live = {}
+    try:
+        cc_arena_spare(arena, True)
+        for old, nbytes in events.tolist():
+            if nbytes > 0:
+                block = cc_arena_alloc(arena, nbytes)
+                if block == NULL:
+                    raise MemoryError(f"no memory for {nbytes} bytes")
+                live[old] = <uintptr_t>block
+            elif old in live:
+                address = live.pop(old)
+                cc_arena_free(arena, <void *>address)
+        return cc_arena_get_stats(arena).reserved
+    finally:
+        cc_arena_destroy(arena)
+
+
+def trim_heap():
+    """Give back to the system what is free in the heap that NumPy's arrays come from, where that can be done."""
+    cc_heap_trim()
 
 
 def arena_fail_after(int64_t successes, bint persistent=False):

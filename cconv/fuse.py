@@ -8,6 +8,7 @@ from cconv import nn
 from cconv.nn.combine import Concat, Sequential, Sum
 from cconv.nn.joined import ConvNorm, ConvReLU, LinearReLU, NormReLU, Residual
 from cconv.nn.lanes import ConvChain
+from cconv.nn.recompute import Recompute
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -19,11 +20,28 @@ def fuse(layer):
     if type(layer) is Sequential:
         layers = _rewrite([fuse(child) for child in _flat(layer)])
         return layers[0] if len(layers) == 1 else Sequential(*layers)
+    if type(layer) is Recompute:
+        return Recompute(*_rewrite([fuse(child) for child in _flat(layer)]))
     if type(layer) is Sum:
         return Sum(*[fuse(branch) for branch in layer])
     if type(layer) is Concat:
         return Concat(*[fuse(branch) for branch in layer], axis=layer.axis)
     return layer
+
+
+def recomputing(layer, stretches):
+    """`layer` with its sub-layers [begin, end) in a `Recompute`, for each of `stretches`."""
+    if not stretches:
+        return layer
+    if type(layer) is not Sequential:
+        raise ValueError(f"only layers one after the other can be recomputed, this network is {type(layer).__name__}")
+    layers, position = [], 0
+    for begin, end in sorted(stretches):
+        if not position <= begin < end <= len(layer):
+            raise ValueError(f"stretches must not overlap, each begin < end <= {len(layer)}; got {stretches}")
+        layers += [*layer[position:begin], Recompute(*layer[begin:end])]
+        position = end
+    return Sequential(*layers, *layer[position:])
 
 
 def _flat(sequential):

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Inspected:
-    """Summary, gradient check, profile and memory plan of a network, its loss and its optimiser."""
+    """Summary, gradient check, profile and memory plan of a network, its loss and its optimiser; and a plan carried out."""
 
     def summary(self, input_shape=None):
         """Print and return the layers, output shapes, parameters and multiply-adds.
@@ -69,8 +69,10 @@ class Inspected:
         input_shape : tuple, optional
             Of one sample, such as (1, 28, 28); that of the training data unless given.
         max_memory : int, optional
-            Bytes, parameters and optimiser included. A step that needs more is split into parts whose gradients
-            are added up; the plan's `accumulate` and `cost` say how many and what for.
+            Bytes, parameters and optimiser included. Where a step needs more, some layers run forward again in backward
+            rather than keep what they computed: the plan's `stretches`, for `Model.recompute`, chosen for the least
+            work. Where that is not enough, the batch is split into parts whose gradients are added up: the plan's
+            `batch_size` and `accumulate`. Its `cost` says what this costs.
 
         Returns
         -------
@@ -81,8 +83,28 @@ class Inspected:
         ValueError
             For shapes that the network does not take, and a `max_memory` below what one sample needs.
         """
-        from cconv.memory_plan import plan
+        from cconv.memory_plan import checked, plan
+        from cconv.recompute import fit
 
         if input_shape is None and self.input_shape is None:
             raise ValueError("input_shape is needed before the first fit")
-        return plan(self, batch_size, self.input_shape if input_shape is None else input_shape, max_memory)
+        shape = self.input_shape if input_shape is None else input_shape
+        if max_memory is not None:
+            return fit(self, batch_size, shape, max_memory)
+        return plan(self, *checked(self, batch_size, shape))
+
+    def recompute(self, stretches):
+        """Train with less memory from now on: the layers of `stretches` run forward again in backward.
+
+        The weights get the same bits, later. `stretches` are those of a plan of `memory_plan(..., max_memory=...)`: pairs
+        (begin, end) of positions among the layers that run one after the other; () for nothing. Checkpoints do not
+        hold them. `nn.Recompute` does the same for layers that you choose.
+
+        Raises
+        ------
+        ValueError
+            Where they overlap, or lie outside the network.
+        """
+        from cconv.fuse import fuse, recomputing
+
+        self._fused, self.recomputed = recomputing(fuse(self.net), stretches), tuple(stretches)

@@ -12,9 +12,10 @@ import numpy as np
 
 from cconv import _runtime
 from cconv.functional._arguments import whole
-from cconv.nn.combine import Container
+from cconv.nn.auxiliary import heads
+from cconv.nn.combine import Container, Sequential
 from cconv.profile import algorithms
-from cconv.watched import LOSS, OPTIMIZER, convolutions, twin
+from cconv.watched import LOSS, OPTIMIZER, Watched, convolutions, twin
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Tensor:
     Attributes
     ----------
     layer : name of the layer that takes it, "loss", "optimizer" or "step" (between layers)
-    phase : "forward" or "backward"
+    phase : "forward", "backward", or "recompute" in backward
     kind : "activation" (kept for backward), "gradient" (of an activation), "workspace" (gone when the layer is done)
     bytes : int
     first, last : events of the step between which it lives
@@ -44,15 +45,20 @@ class MemoryPlan:
     Attributes
     ----------
     batch_size : int, samples that go through the network at once
-    accumulate : int, such parts of a batch before an update: 1, unless `max_memory` asked for less memory
-    cost : str, what `accumulate` costs; empty without
+    stretches : what runs again in backward rather than be kept, for `Model.recompute`; () for nothing
+    accumulate : int, such parts of a batch before an update: 1, unless `max_memory` is too little for the batch at once
+    extra_work : float, share of the step's work that `stretches` add, estimated
+    cost : str, what `stretches` and `accumulate` cost; empty without
     tensors : list of Tensor; iterating and len() go over them
     timeline : int64 array, bytes in use after every event of the step
     peak : int, largest value of `timeline`: the highest `in_use` of the arena above what it was before
     peak_at : (layer, phase) then
+    reserved : int, what the arena takes from the system for that, whole pages and gaps between blocks included
     parameters, gradients, optimizer_state : int, bytes that live as long as the model; gradients are 0 where parameters are
         updated as backward goes
-    total : int, `peak` and these three
+    total : int, `reserved` and these three
+    units : list of Layer that the network runs one after the other, neighbours joined
+    unit_calls : list of (index in `units`, phase, first event, event after the last)
     workspaces : dict, algorithm of convolution -> largest workspace of a layer that uses it
     im2col_untiled : int, bytes of the largest im2col matrix, were it made as a whole
     im2col_duplication : float, by which it is larger than its image
@@ -79,6 +85,7 @@ class MemoryPlan:
         for kind in ("activation", "gradient", "workspace"):
             sizes = [one.bytes for one in alive if one.kind == kind]
             lines.append(_line(f"  {kind}s, {len(sizes)} blocks", sum(sizes)))
+        lines.append(_line("gaps between blocks", self.reserved - self.peak))
         lines.append(_line("total", self.total))
         for name in dict.fromkeys(["im2col", "winograd", *self.workspaces]):
             lines.append(_line(f"largest workspace of {name}", self.workspaces.get(name, 0)))
@@ -88,7 +95,7 @@ class MemoryPlan:
         lines += ["", f"{'saved by layer':42}{'MB':>10}"]
         saved = {}
         for one in self:
-            if one.kind == "activation":
+            if one.kind == "activation" and one.phase == "forward":
                 saved[one.layer] = saved.get(one.layer, 0) + one.bytes
         lines += [_line(name, nbytes) for name, nbytes in saved.items()]
         return "\n".join(lines + ([self.cost] if self.cost else []))
@@ -98,36 +105,12 @@ def _line(name, nbytes):
     return f"{name[:42]:42}{nbytes / 1e6:10.3f}"
 
 
-def plan(model, batch_size, input_shape, max_memory=None):
-    """The plan of `Model.memory_plan`."""
+def checked(model, batch_size, input_shape):
+    """(batch_size, shape of a sample) as `plan` takes them."""
     batch_size = whole(batch_size, "batch_size", 1)
     sample = tuple(whole(size, "input_shape", 1) for size in input_shape)
     model.net.output_shape((batch_size, *sample))  # for its errors
-    found = _plan(model, batch_size, sample)
-    if max_memory is None or found.total <= (most := whole(max_memory, "max_memory", 1)):
-        return found
-    fitting, smallest, parts = None, batch_size, 1
-    while fitting is None and smallest > 1:
-        parts *= 2
-        smallest = math.ceil(batch_size / parts)
-        trial = _plan(model, smallest, sample, accumulating=True)
-        fitting = trial if trial.total <= most else None
-    if fitting is None:
-        lowest = trial.total if batch_size > 1 else found.total
-        raise ValueError(f"max_memory={max_memory} is too little: one sample at a time takes {lowest} bytes")
-    fitting.accumulate = math.ceil(batch_size / smallest)
-    weights = model.optimizer.data.nbytes
-    fitting.cost = (
-        f"within {most / 1e6:.3f} MB: batch_size={smallest} and accumulate={fitting.accumulate} of the "
-        f"optimiser, gradients added up, one update "
-        f"(instead of {found.total / 1e6:.3f} MB at once). Cost: the weights are read {fitting.accumulate} times "
-        f"({2 * (fitting.accumulate - 1) * weights / 1e6:.1f} MB more), small batches run slower"
-    )
-    if any("Norm" in type(layer).__name__ and hasattr(layer, "running_mean") for _, layer in model.net.named_layers()):
-        fitting.cost += (
-            f"; batch norm sees {smallest} samples, so results differ; without it they are those of the batch"
-        )
-    return fitting
+    return batch_size, sample
 
 
 class _Observer:
@@ -143,9 +126,20 @@ class _Observer:
         self.calls.append((name, phase, first, _runtime.arena_recorded()))
 
 
-def _plan(model, batch_size, sample, accumulating=False):
+def plan(model, batch_size, sample, accumulating=False, stretches=None):
+    """The plan of one step; see `Inspected.memory_plan`.
+
+    Parameters
+    ----------
+    model : Model
+    batch_size, sample : what `checked` returned
+    accumulating : bool, for a step that only adds to the gradients
+    stretches : of the network that runs, what is recomputed in backward; None for the model's
+    """
+    stretches = model.recomputed if stretches is None else stretches
     observer = _Observer()
-    other, leaves = twin(model, observer)
+    other, leaves = twin(model, observer, stretches)
+    units, unit_observer = _watched_units(other)
     at_once = other._updates_in_backward and not accumulating
     x = np.zeros((batch_size, *sample), model.dtype)
     if getattr(other.loss, "takes_classes", False):
@@ -154,8 +148,10 @@ def _plan(model, batch_size, sample, accumulating=False):
         y = np.zeros(other.net.output_shape(x.shape), model.dtype)
     # What the kernels leave undone may hold any numbers.
     with np.errstate(all="ignore"), _runtime.arena_recording(rehearse=True) as events:
-        outputs, backward = other._fused.forward(x, True)
+        with heads() as found:
+            outputs, backward = other._fused.forward(x, True)
         value, loss_backward = other.loss.forward(outputs, y)
+        found.loss(other.loss, y)
         other._updates_in_backward = at_once
         other._backward(backward, loss_backward())
         last = _runtime.arena_recorded()
@@ -163,7 +159,9 @@ def _plan(model, batch_size, sample, accumulating=False):
         count = _runtime.arena_recorded()
     if count > len(events):
         raise MemoryError(f"the step has {count} events, more than can be recorded")
-    return _described(model, events[:last], observer.calls, leaves, at_once, x)
+    described = _described(model, events[:last], observer.calls, leaves, at_once, x)
+    described.stretches, described.units, described.unit_calls = stretches, units, unit_observer.calls
+    return described
 
 
 def _described(model, events, calls, leaves, at_once, x):
@@ -184,12 +182,23 @@ def _described(model, events, calls, leaves, at_once, x):
     parameters = int(optimizer.data.nbytes)
     state = sum(int(array.nbytes) for array in optimizer.state.values())
     gradients, peak = 0 if at_once else parameters, max(int(timeline.max(initial=0)), 0)
+    reserved = max(peak, _runtime.arena_replay(events))
     return MemoryPlan(
         batch_size=len(x), accumulate=1, cost="", tensors=tensors, timeline=timeline, peak=peak, peak_event=at,
         peak_at=call[:2], parameters=parameters, gradients=gradients, optimizer_state=state,
-        total=peak + parameters + gradients + state, workspaces=_workspaces(tensors, leaves, x.itemsize), im2col_untiled=untiled,
+        reserved=reserved, total=reserved + parameters + gradients + state, workspaces=_workspaces(tensors, leaves, x.itemsize), im2col_untiled=untiled,
         im2col_duplication=duplication,
     )  # fmt: skip
+
+
+def _watched_units(other):
+    """The layers that the network of `other` runs one after the other, watched from now on, and by whom."""
+    observer = _Observer()
+    if type(other._fused) is not Sequential:
+        return [], observer
+    units = [Watched(layer, index, observer) for index, layer in enumerate(other._fused)]
+    other._fused = Sequential(*units)
+    return units, observer
 
 
 def _owners(calls, count):
@@ -206,7 +215,7 @@ def _tensor(events, calls, owner, first, last):
         name, phase, end = "step", "forward" if first < half else "backward", first
     else:
         name, phase, _, end = calls[owner[first]]
-    kind = "workspace" if last < end or name == OPTIMIZER else "activation" if phase == "forward" else "gradient"
+    kind = "workspace" if last < end or name == OPTIMIZER else "gradient" if phase == "backward" else "activation"
     return Tensor(name, phase, kind, int(events[first, 1]), first, last)
 
 
@@ -214,7 +223,7 @@ def _workspaces(tensors, leaves, itemsize):
     """Algorithm -> largest workspace within a call of a layer with that algorithm; arrays like x and y are none."""
     largest = {}
     for name, leaf in leaves.items():
-        arrays = {_rounded(math.prod(shape) * itemsize) for shape in (leaf.x_shape, leaf.y_shape)}
+        arrays = {rounded(math.prod(shape) * itemsize) for shape in (leaf.x_shape, leaf.y_shape)}
         for used in algorithms(leaf.layer):
             sizes = [
                 one.bytes
@@ -225,7 +234,7 @@ def _workspaces(tensors, leaves, itemsize):
     return largest
 
 
-def _rounded(nbytes):
+def rounded(nbytes):
     """The size of a block of the arena for so many bytes."""
     return max(nbytes + 63, 64) // 64 * 64
 

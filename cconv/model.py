@@ -8,7 +8,7 @@ from cconv import _runtime, nn, samples
 from cconv.callbacks import Callback, CallbackList
 from cconv.data.loader import DataLoader
 from cconv.functional._arguments import whole
-from cconv.fuse import fuse
+from cconv.fuse import fuse, recomputing
 from cconv.history import History
 from cconv.inspected import Inspected
 from cconv.interrupt import Held
@@ -42,6 +42,7 @@ class Model(Inspected):
     epoch : int, epochs completed
     history : History of the last `fit`, also after an error or Ctrl-C
     notes : dict of JSON values that travels with the checkpoint
+    recomputed : what `recompute` was called with
     input_shape : shape of one sample of the last training data, or None
 
     Notes
@@ -73,6 +74,7 @@ class Model(Inspected):
         self.metrics = named(metrics)
         self.optimizer = optimizer
         net.zero_grad()
+        self.recomputed = ()
         self._bind()
         self._parameter = next(net.parameters(), None)
         self._seen = None, None  # shape of a sample, and of what the network gives for it
@@ -90,7 +92,7 @@ class Model(Inspected):
         self.optimizer.bind(self.net)
         can_update_in_backward = getattr(self.optimizer, "can_update_in_backward", None)
         self._updates_in_backward = can_update_in_backward is not None and can_update_in_backward(self.net)
-        self._fused = fuse(self.net)
+        self._fused = recomputing(fuse(self.net), self.recomputed)
         averages = getattr(self.optimizer, "ema", None) is not None
         self.inference_net = self.optimizer.averaged_copy(self.net) if averages else self.net
         self._inference = fuse(self.inference_net) if averages else self._fused

@@ -27,13 +27,14 @@ class Algorithm(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One layer of the network that runs, where neighbours may be joined; or "loss", "optimizer", "rest".
+    """One layer of the network that runs, where neighbours may be joined; or "loss", "optimizer", "rest" (checks, metrics,
+    what is between layers).
 
     Attributes
     ----------
     name : the user's names of what runs as one, such as "conv1+bn1"
     type : class name
-    forward, backward : float, seconds, the median of the steps
+    forward, backward : float, seconds, the median of the steps; what runs again in backward is part of it
     forward_flops, backward_flops : int, floating-point operations, two a multiply-add, 0 where not counted
     forward_bytes, backward_bytes : int, of the arrays that must be read and written at least once
     algorithms : list of Algorithm, those of convolutions
@@ -91,7 +92,7 @@ class Profile:
     ----------
     rows : list of Row; iterating, indexing and len() go over them
     total : float, seconds of all rows
-    step : float, seconds of a whole step without any measuring in between, the median
+    step : float, seconds of a whole `train_on_batch` without any measuring in between, the median
     peaks : Peaks of this machine
     batch_size : int
     """
@@ -175,7 +176,7 @@ class _Span:
 
 def _timed(model, x, y):
     start = perf_counter()
-    model._step(x, y, "this batch")
+    model.train_on_batch(x, y)
     return perf_counter() - start
 
 
@@ -193,28 +194,28 @@ def profile(model, x, y, steps=7):
     for _ in range(steps):
         whole_steps.append(_timed(plain, x, y))
         clock.seconds.clear()
-        _timed(other, x, y)
-        samples.append(dict(clock.seconds))
+        watched_step = _timed(other, x, y)
+        rest = watched_step - sum(clock.seconds.values())
+        samples.append(clock.seconds | {(REST, "backward"): rest})
     seconds = {key: median(sample[key] for sample in samples) for key in samples[0]}
-    step = median(whole_steps)
     macs = {id(row.layer): row.macs for row in summary(other.net, x.shape[1:], len(x))}
     rows = [_row(name, leaf, seconds, macs, x.itemsize, measured) for name, leaf in leaves.items()]
-    for name in (LOSS, OPTIMIZER):
+    for name in (LOSS, OPTIMIZER, REST):
         rows.append(
             Row(name, "", seconds.get((name, "forward"), 0.0), seconds.get((name, "backward"), 0.0), peaks=measured)
         )
-    rows.append(Row(REST, "", 0.0, max(0.0, step - sum(seconds.values())), peaks=measured))
-    return Profile(rows, step, measured, len(x))
+    return Profile(rows, median(whole_steps), measured, len(x))
 
 
 def _row(name, leaf, seconds, macs, itemsize, measured):
     layer = leaf.layer
+    forward, backward, again = (seconds.get((name, phase)) for phase in ("forward", "backward", "recompute"))
     flops = 2 * sum(macs.get(id(one), 0) for _, one in layer.named_layers())
     sizes = [itemsize * _count(shape) for shape in (leaf.x_shape, leaf.y_shape)]
     weights = sum(parameter.data.nbytes for parameter in layer.parameters())
     return Row(
-        name, type(layer).__name__, seconds.get((name, "forward"), 0.0), seconds.get((name, "backward"), 0.0), flops,
-        flops * (2 if leaf.need_dx else 1), sum(sizes) + weights, sum(sizes) + leaf.need_dx * sizes[0] + 2 * weights,
+        name, type(layer).__name__, forward or 0.0, (backward or 0.0) + (again or 0.0), flops,
+        flops * (1 + leaf.need_dx + (again is not None)), sum(sizes) + weights, sum(sizes) + leaf.need_dx * sizes[0] + 2 * weights,
         used if len(used := algorithms(layer)) else [], measured,
     )  # fmt: skip
 

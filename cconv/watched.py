@@ -1,23 +1,28 @@
 """A copy of a Model whose step tells when each layer begins and ends: what profile and memory plan look through.
 
 The network is the fused one, that really runs. An observer is `observer(name, phase)`, a context manager around each call;
-phases are "forward" and "backward".
+phases are "forward", "backward" and, in backward, "recompute".
 """
 
 import copy
 
 from cconv import nn
-from cconv.fuse import fuse
+from cconv.fuse import fuse, recomputing
 from cconv.nn.base import Layer, dotted
 from cconv.nn.combine import Concat, Sequential, Sum, run_backward
 from cconv.nn.joined import ConvNorm, Residual
+from cconv.nn.recompute import Recompute, repeating
 
 LOSS, OPTIMIZER = "loss", "optimizer"
 
 
-def twin(model, observer):
+# Layers that run others and nothing besides.
+_CONTAINERS = Sequential, Sum, Concat, Recompute
+
+
+def twin(model, observer, stretches=None):
     """A Model like `model`, with weights of its own, that reports to `observer`; and its leaves, name -> watched layer
-    (`.layer`, and after a step `.x_shape`, `.y_shape`, `.need_dx`)."""
+    (`.layer`, and after a step `.x_shape`, `.y_shape`, `.need_dx`). It recomputes `stretches` unless None."""
     other = object.__new__(type(model))
     vars(other).update(vars(model))
     other.net = copy.deepcopy(model.net)
@@ -25,7 +30,8 @@ def twin(model, observer):
     other.optimizer = copy.copy(model.optimizer)
     other.optimizer.bind(other.net)
     leaves = {}
-    other._fused = _watched(fuse(other.net), _names(other.net), observer, leaves)
+    fused = recomputing(fuse(other.net), model.recomputed if stretches is None else stretches)
+    other._fused = _watched(fused, _names(other.net), observer, leaves)
     other.loss = _Loss(model.loss, observer)
     step = other.optimizer.step
 
@@ -39,18 +45,18 @@ def twin(model, observer):
 
 def _names(net):
     """id -> dotted name of each layer that is no container."""
-    return {id(layer): name for name, layer in net.named_layers() if not isinstance(layer, (Sequential, Sum, Concat))}
+    return {id(layer): name for name, layer in net.named_layers() if not isinstance(layer, _CONTAINERS)}
 
 
 def _watched(layer, names, observer, leaves):
-    if type(layer) in (Sequential, Sum, Concat):
+    if type(layer) in _CONTAINERS:
         inside = {f"_{key}": _watched(child, names, observer, leaves) for key, child in layer.named_children()}
         return Concat(inside, axis=layer.axis) if type(layer) is Concat else type(layer)(inside)
     if type(layer) is Residual:
         body, shortcut = (_watched(one, names, observer, leaves) for one in (layer.body, layer.shortcut))
         return Residual(body, _watched(layer.last, names, observer, leaves), shortcut, layer.relu)
     name = _name(layer, names, leaves)
-    leaves[name] = (_WatchedConvNorm if type(layer) is ConvNorm else _Watched)(layer, name, observer)
+    leaves[name] = (_WatchedConvNorm if type(layer) is ConvNorm else Watched)(layer, name, observer)
     return leaves[name]
 
 
@@ -68,14 +74,18 @@ def _name(layer, names, leaves):
     return name
 
 
-class _Watched(Layer):
+def _phase():
+    return "recompute" if repeating() else "forward"
+
+
+class Watched(Layer):
     def __init__(self, layer, name, observer):
-        self.layer, self._name, self._observer = layer, name, observer
+        self.layer, self.name, self._observer = layer, name, observer
         self.x_shape = self.y_shape = ()
         self.need_dx = True
 
     def forward(self, x, train):
-        with self._observer(self._name, "forward"):
+        with self._observer(self.name, _phase()):
             y, inner = self.layer.forward(x, train)
         self.x_shape, self.y_shape = x.shape, y.shape
 
@@ -83,7 +93,7 @@ class _Watched(Layer):
             self.need_dx = need_dx
             handed = [dy]  # as in run_backward
             del dy
-            with self._observer(self._name, "backward"):
+            with self._observer(self.name, "backward"):
                 return run_backward(inner, handed.pop(), need_dx, onto)
 
         return y, backward
@@ -92,19 +102,19 @@ class _Watched(Layer):
         return self.layer.output_shape(input_shape)
 
 
-class _WatchedConvNorm(_Watched):
+class _WatchedConvNorm(Watched):
     @property
     def relu(self):
         return self.layer.relu
 
     def forward_residual(self, x, train, residual=None, relu=False):
-        with self._observer(self._name, "forward"):
+        with self._observer(self.name, _phase()):
             y, inner = self.layer.forward_residual(x, train, residual, relu)
         self.x_shape, self.y_shape = x.shape, y.shape
 
         def backward(dy, need_dx=True, onto=None):
             self.need_dx = need_dx
-            with self._observer(self._name, "backward"):
+            with self._observer(self.name, "backward"):
                 return inner(dy, need_dx, onto)
 
         return y, backward

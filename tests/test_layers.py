@@ -33,6 +33,7 @@ CASES = {
         (lambda: nn.Concat(nn.Linear(4, 2), nn.Linear(4, 3)), (2, 4)),
     ],
     "Auxiliary": [(lambda: nn.Auxiliary(), (2, 3, 4, 4))],
+    "Recompute": [(lambda: nn.Recompute(nn.Conv2d(3, 4, 3, rng=0), nn.BatchNorm2d(4), nn.ReLU()), (2, 3, 5, 5))],
     "PadShortcut": [
         (lambda: nn.PadShortcut(3, 5, 2), (2, 3, 5, 4)),
         (lambda: nn.PadShortcut(3, 3, 1), (2, 3, 4, 4)),

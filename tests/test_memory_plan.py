@@ -39,7 +39,8 @@ def test_plan_is_the_arena(name, batch_size):
     text = repr(plan)
     for word in ("parameters", "gradients", "optimiser state", "peak", "activation", "im2col", "winograd"):
         assert word in text
-    assert plan.total >= plan.peak + plan.parameters + plan.optimizer_state
+    assert plan.total == plan.reserved + plan.parameters + plan.gradients + plan.optimizer_state
+    assert plan.peak <= plan.reserved <= 1.1 * plan.peak + (2 << 20)
     assert plan.timeline.max() == plan.peak and len(plan) == len(list(plan)) > 10
 
 
@@ -93,20 +94,6 @@ def test_a_plan_takes_nothing():
     # Kernels work again.
     y = cconv.functional.linear(np.ones((2, 3)), np.ones((4, 3)))
     assert (y == 3).all()
-
-
-def test_less_memory():
-    model = cconv.Model(models.lenet5(rng=0))
-    whole = model.memory_plan(512, (1, 28, 28))
-    assert whole.accumulate == 1 and whole.cost == ""
-    least = whole.total * 3 // 4
-    plan = model.memory_plan(512, (1, 28, 28), max_memory=least)
-    assert plan.total <= least < whole.total
-    assert plan.accumulate * plan.batch_size >= 512 and "gradients added up" in plan.cost
-    with pytest.raises(ValueError, match="max_memory"):
-        model.memory_plan(512, (1, 28, 28), max_memory=1000)
-    normed = cconv.Model(models.resnet20(rng=0))
-    assert "batch norm sees" in normed.memory_plan(32, (3, 32, 32), max_memory=30_000_000).cost
 
 
 @pytest.mark.row("2.02")

@@ -90,6 +90,7 @@ from cconv.nn.pool import (
     MaxUnpool3d,
 )
 from cconv.nn.rbf import RBF
+from cconv.nn.recompute import Recompute
 from cconv.nn.sample_norm import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm
 from cconv.nn.shape import Flatten, Reshape, Unflatten
 from cconv.nn.shortcut import PadShortcut

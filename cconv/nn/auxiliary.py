@@ -5,6 +5,7 @@ import contextvars
 
 from cconv.functional._arguments import real
 from cconv.nn.combine import Sequential, run_backward
+from cconv.nn.recompute import once
 
 # The list that heads of the pass under way add themselves to, in this thread.
 _passed = contextvars.ContextVar("cconv heads", default=None)
@@ -19,6 +20,10 @@ class Head:
 
 class Heads(list):
     """The heads of one training pass."""
+
+    def add(self, logits, loss_weight):
+        self.append(Head(logits, loss_weight))
+        return self[-1]
 
     def loss(self, loss, target):
         """The weighted sum of the heads' losses, an object of cconv.nn.loss; backward passes will contain it."""
@@ -68,11 +73,10 @@ class Auxiliary(Sequential):
 
     def forward(self, x, train):
         found = _passed.get()
-        if not train or found is None:
+        if not train or not once(lambda: found is not None):
             return x, lambda dy, need_dx=True: dy
         logits, head_backward = super().forward(x, True)
-        head = Head(logits, self.loss_weight)
-        found.append(head)
+        head = once(lambda: found.add(logits, self.loss_weight))
 
         def backward(dy, need_dx=True):
             return dy if head.d_logits is None else run_backward(head_backward, head.d_logits, need_dx, dy)

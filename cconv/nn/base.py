@@ -343,6 +343,8 @@ def gather(layer):
             grad[part] = parameter._grad.reshape(-1)
         parameter._rebind(data[part].reshape(parameter.shape), grad[part].reshape(parameter.shape))
         position += parameter.size
+    # The heap would keep the room of the single arrays, which may be as much as the parameters.
+    _runtime.trim_heap()
     return data, grad
 
 

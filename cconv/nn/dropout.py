@@ -6,6 +6,7 @@ from cconv.functional import alpha_dropout, alpha_dropout_backward, dropout
 from cconv.functional._arguments import flag, whole
 from cconv.functional.dropout import probability
 from cconv.nn.base import Layer
+from cconv.nn.recompute import once
 
 
 class Dropout(Layer):
@@ -42,14 +43,17 @@ class Dropout(Layer):
     def forward(self, x, train):
         if not train or self.p == 0:
             return x, lambda dy, need_dx=True: dy
-        p, seed, call = self.p, self.seed, self.calls
-        self.calls += 1
+        p, seed, call = self.p, self.seed, once(self._count)
         y = self._function(x, p, seed, call, self.per_channel)
 
         def backward(dy, need_dx=True):
             return self._derivative(dy, p, seed, call, self.per_channel) if need_dx else None
 
         return y, backward
+
+    def _count(self):
+        self.calls += 1
+        return self.calls - 1
 
     def extra_repr(self):
         return f"p={self.p}"

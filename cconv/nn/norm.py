@@ -5,6 +5,7 @@ import numpy as np
 from cconv.functional import norm
 from cconv.functional._arguments import whole
 from cconv.nn.base import Buffer, Layer, Parameter, gradients
+from cconv.nn.recompute import once
 
 
 class _BatchNorm(Layer):
@@ -69,7 +70,7 @@ class _BatchNorm(Layer):
             norm.check_count(np.shape(x), repr(self))
             x, y, mean, var, rstd = norm.normalize(x, weight, bias, self.eps, relu, residual)
             if train and self.track_running_stats and x.size:
-                self._track(mean, var, x.size // self.num_features)
+                once(lambda: self._track(mean, var, x.size // self.num_features))
         mask = y if residual is not None else None
 
         def backward(dy):

@@ -22,7 +22,6 @@ class SGD(Optimizer):
         For options out of range.
     """
 
-    slots = ("momentum_buffer",)
     options = ("lr", "momentum", "weight_decay", "nesterov", "dampening")
 
     def __init__(self, lr=0.01, momentum=0.0, weight_decay=0.0, nesterov=False, dampening=0.0, **shared):
@@ -34,8 +33,14 @@ class SGD(Optimizer):
         if self.nesterov and (self.momentum == 0 or self.dampening != 0):
             raise ValueError("nesterov needs momentum > 0 and dampening 0")
 
+    @property
+    def slots(self):
+        return ("momentum_buffer",) * (self.momentum > 0)
+
     def _update(self, zero_grad):
-        velocity = self.state["momentum_buffer"] if self.momentum else None
+        velocity = self.state.get("momentum_buffer")
+        if self.momentum and velocity is None:
+            raise ValueError("SGD was bound without momentum: build it with one")
         keep = 1.0 if self.steps == 1 else 1.0 - self.dampening
         return _optim.sgd(
             self.data, velocity, self.lr, self.momentum, keep, self.weight_decay, self.nesterov, zero_grad

@@ -7,6 +7,9 @@
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>
 #endif
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #if defined(__SANITIZE_ADDRESS__)
 #define ONE_ALLOCATION_A_BLOCK 1
@@ -375,6 +378,13 @@ void cc_arena_fail_after(cc_arena *arena, int64_t successes, int persistent)
     arena->fail_after = successes;
     arena->fail_persistently = persistent != 0;
     pthread_mutex_unlock(&arena->mutex);
+}
+
+void cc_heap_trim(void)
+{
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
 }
 
 void cc_arena_lock(cc_arena *arena) { pthread_mutex_lock(&arena->mutex); }

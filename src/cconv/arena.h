@@ -56,6 +56,9 @@ size_t cc_arena_recorded(cc_arena *arena);
  * every one after. A negative number ends it. */
 void cc_arena_fail_after(cc_arena *arena, int64_t successes, int persistent);
 
+/* What is free in the heap of the C library goes back to the system, where that can be done. */
+void cc_heap_trim(void);
+
 /* Around fork(), so that the child does not inherit a held lock. */
 void cc_arena_lock(cc_arena *arena);
 void cc_arena_unlock(cc_arena *arena);
