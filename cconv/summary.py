@@ -107,6 +107,8 @@ def summary(net, input_shape, batch_size=1):
     """
     if not isinstance(net, Layer):
         raise TypeError(f"net must be a Layer, got {type(net).__name__}")
+    if not isinstance(input_shape, (tuple, list)):
+        raise TypeError(f"input_shape must be that of one sample, such as (1, 28, 28), got {input_shape!r}")
     sample = tuple(whole(n, "input_shape", 1) for n in input_shape)
     shape = (whole(batch_size, "batch_size", 1), *sample)
     itemsize = next((parameter.dtype.itemsize for parameter in net.parameters()), 4)

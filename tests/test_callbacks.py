@@ -22,6 +22,7 @@ from cconv.callbacks import (
 )
 from cconv.callbacks.base import CallbackList
 from cconv.model import Model
+from cconv.optim.schedules import ExponentialLR
 
 
 class Stage:
@@ -184,6 +185,31 @@ def test_a_log_that_continues_has_each_epoch_once(tmp_path, logger):
     path.unlink()
     small_model().fit(x, y, 20, 1, callbacks=[logger(path, append=True)], verbose=0)
     assert len(path.read_text().splitlines()) == len(lines) - 2
+
+
+def test_schedules_of_one_argument_and_two():
+    x, y = small_data()
+    rates = []
+    for schedule in (lambda epoch: 0.1 / (epoch + 1), lambda epoch, lr: 0.1 / (epoch + 1), ExponentialLR(0.1, 0.5)):
+        model = small_model()
+        model.fit(x, y, 20, 2, callbacks=LearningRateScheduler(schedule), verbose=0)
+        rates.append(model.optimizer.lr)
+    assert rates == [0.05, 0.05, 0.05]
+    with pytest.raises(TypeError, match="schedule must be callable, got 0.1"):
+        LearningRateScheduler(0.1)
+
+
+def test_a_field_that_is_not_there(tmp_path):
+    x, y = small_data()
+    with pytest.raises(ValueError, match="no field 'val_los'; there are epoch, loss, accuracy"):
+        small_model().fit(x, y, callbacks=ModelCheckpoint(str(tmp_path / "{val_los}")), verbose=0)
+
+
+def test_a_callback_watches_each_training_afresh():
+    x, y = small_data()
+    stop = EarlyStopping("loss", min_delta=1e6, patience=1)
+    lengths = [len(small_model().fit(x, y, epochs=5, callbacks=stop, verbose=0).epoch) for _ in range(2)]
+    assert lengths == [2, 2]
 
 
 def test_tensorboard_names_its_extra(monkeypatch):

@@ -63,6 +63,14 @@ def test_arguments_of_another_kind(tmp_path):
     for data in ((X, Y, Y), X):
         with pytest.raises(ValueError, match="validation_data must be"):
             lenet().fit(X, Y, validation_data=data, verbose=0)
+    with pytest.raises(TypeError, match="augment must be callable"):
+        lenet().fit(X, Y, augment=3, verbose=0)
+    with pytest.raises(TypeError, match=r"input_shape must be that of one sample, such as \(1, 28, 28\), got 28"):
+        lenet().summary(28)
+    with pytest.raises(TypeError, match="resnet18 got an unexpected keyword argument 'depth'; it takes num_classes, "):
+        cconv.models.create("resnet18", depth=3)
+    with pytest.raises(ValueError, match=r"Normalize: mean of shape \(2, 1, 1\) does not fit"):
+        cconv.data.Normalize((0.1, 0.2))(np.zeros((1, 3, 4, 4), np.float32))
     lenet().fit(X, Y, callbacks=CSVLogger(tmp_path / "log"), verbose=0)
     assert (tmp_path / "log").read_text().startswith("epoch,loss")
 

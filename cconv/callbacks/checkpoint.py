@@ -47,5 +47,9 @@ class ModelCheckpoint(Monitor):
             self._save({"epoch": epoch + 1, **(logs or {})})
 
     def _save(self, fields):
-        self.model.save(self.filepath.format(**fields))
+        try:
+            path = self.filepath.format(**fields)
+        except (KeyError, IndexError) as error:
+            raise ValueError(f"filepath {self.filepath!r}: no field {error}; there are {', '.join(fields)}") from None
+        self.model.save(path)
         self._saved = time.monotonic()

@@ -1,5 +1,7 @@
 """Changing the learning rate during training."""
 
+import inspect
+
 from cconv.callbacks.base import Callback, Monitor
 from cconv.functional._arguments import whole
 
@@ -10,13 +12,14 @@ class LearningRateScheduler(Callback):
     Parameters
     ----------
     schedule : callable
-        `schedule(epoch, lr) -> lr`, from the epoch (from 0) and the current rate. With `by_batch` it is called
-        before every batch, and epoch is a float.
+        `schedule(epoch, lr) -> lr` from the epoch (from 0) and the current rate, or `schedule(epoch) -> lr`. With
+        `by_batch` it is called before every batch, and epoch is a float.
     by_batch : bool
     """
 
     def __init__(self, schedule, by_batch=False):
         self.schedule = schedule
+        self._takes_lr = _takes_two(schedule)
         self.by_batch = by_batch
         self._epoch = 0
         self._batches = 1
@@ -27,12 +30,28 @@ class LearningRateScheduler(Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
         if not self.by_batch:
-            self.model.optimizer.lr = float(self.schedule(epoch, self.model.optimizer.lr))
+            self._set(epoch)
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.by_batch:
-            epoch = self._epoch + batch / self._batches
-            self.model.optimizer.lr = float(self.schedule(epoch, self.model.optimizer.lr))
+            self._set(self._epoch + batch / self._batches)
+
+    def _set(self, epoch):
+        optimizer = self.model.optimizer
+        optimizer.lr = float(self.schedule(epoch, optimizer.lr) if self._takes_lr else self.schedule(epoch))
+
+
+def _takes_two(function):
+    if not callable(function):
+        raise TypeError(f"schedule must be callable, got {function!r}")
+    try:
+        inspect.signature(function).bind(0, 0.0)
+    except TypeError:
+        return False
+    except ValueError:
+        # Some built-in functions have no signature to look at.
+        return True
+    return True
 
 
 class ReduceLROnPlateau(Monitor):

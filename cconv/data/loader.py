@@ -52,6 +52,8 @@ class DataLoader:
         self.batch_size = whole(batch_size, "batch_size", 1)
         self.shuffle = bool(shuffle)
         self.seed = seed_of(rng)
+        if augment is not None and not callable(augment):
+            raise TypeError(f"augment must be callable, such as RandomShift(2), got {augment!r}")
         self.augment = augment
         self.reuse = reuse
         self.epoch = 0

@@ -234,6 +234,12 @@ class Normalize(Transform):
         return array[:, None, None] if array.ndim == 1 else array
 
     def __call__(self, x, bits=None):
+        for name in ("mean", "std"):
+            try:
+                np.broadcast_shapes(np.shape(x)[1:], getattr(self, name).shape)
+            except ValueError:
+                shape = getattr(self, name).shape
+                raise ValueError(f"Normalize: {name} of shape {shape} does not fit x of shape {np.shape(x)}") from None
         return (_floats(x) - self.mean) / self.std
 
 

@@ -24,7 +24,10 @@ def _entered(side, build):
 
     @functools.wraps(build)
     def remembered(*args, **kwargs):
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{build.__name__} {error}; it takes {', '.join(signature.parameters)}") from None
         bound.apply_defaults()
         net = build(*bound.args, **bound.kwargs)
         arguments = {name: value for name, value in bound.arguments.items() if name != "rng"}
