@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t
 cimport numpy as cnp
 
 from cconv._runtime cimport (CC_CHANNELS_FIRST, CC_CHANNELS_LAST, Sink, cc_context, cc_dtype, cc_layout, cc_sink, cc_status,
-                             cc_window, check, context, dtype_of, new_array)
+                             cc_window, check, context, dtype_of, new_array, result_array)
 
 from cconv import runtime
 
@@ -261,8 +261,11 @@ cdef class Convolution:
         """Whether an array like dx can be handed over as it is."""
         return self.takes(dx, self.x_shape, self.x_channels_last)
 
-    def forward(self, x, weight, bias=None, residual=None, bint relu=False, scale=None):
-        """y = conv(x, weight) * scale + bias, then + residual, then relu; a new array. scale has a value a channel."""
+    def forward(self, x, weight, bias=None, residual=None, bint relu=False, scale=None, out=None):
+        """y = conv(x, weight) * scale + bias, then + residual, then relu; in `out` where it fits, else a new array.
+
+        scale has a value a channel.
+        """
         cdef cc_epilogue epilogue
         cdef int algo = self.algo_for(CC_FORWARD)
         cdef void *x_data = self.data(x, "x", self.x_shape, self.x_channels_last)
@@ -278,15 +281,15 @@ cdef class Convolution:
         epilogue.residual = NULL
         if residual is not None:
             epilogue.residual = self.data(residual, "residual", self.y_shape, self.y_channels_last)
-        cdef cnp.ndarray y = new_array(self.y_shape, self.dtype.num, self.y_channels_last)
+        cdef cnp.ndarray y = result_array(out, self.y_shape, self.dtype.num, self.y_channels_last)
         cdef void *y_data = cnp.PyArray_DATA(y)
         with nogil:
             status = cc_conv_forward(context(), algo, &self.conv, x_data, w_data, b_data, &epilogue, y_data)
         check(status, "conv forward")
         return y
 
-    def backward_data(self, dy, weight, residual=None, bias=None):
-        """dx + residual + bias (in_channels,), a new array."""
+    def backward_data(self, dy, weight, residual=None, bias=None, out=None):
+        """dx + residual + bias (in_channels,), in `out` where it fits, else a new array."""
         cdef int algo = self.algo_for(CC_BACKWARD_DATA)
         cdef void *dy_data = self.data(dy, "dy", self.y_shape, self.y_channels_last)
         cdef void *w_data = self.data(weight, "weight", self.w_shape, False)
@@ -297,7 +300,7 @@ cdef class Convolution:
             r_data = self.data(residual, "residual", self.x_shape, self.x_channels_last)
         if bias is not None:
             b_data = self.data(bias, "bias", (self.conv.ic,), False)
-        cdef cnp.ndarray dx = new_array(self.x_shape, self.dtype.num, self.x_channels_last)
+        cdef cnp.ndarray dx = result_array(out, self.x_shape, self.dtype.num, self.x_channels_last)
         cdef void *dx_data = cnp.PyArray_DATA(dx)
         with nogil:
             status = cc_conv_backward_data(context(), algo, &self.conv, dy_data, w_data, r_data, dx_data)
@@ -356,7 +359,7 @@ cdef int fill_patches(cc_patches *patches, tuple shape, cnp.ndarray array, bint 
                  f"padding {pads}, dilation {dilation}")
 
 
-def im2col(cnp.ndarray x, tuple kernel_size, tuple stride, tuple pads, tuple dilation):
+def im2col(cnp.ndarray x, tuple kernel_size, tuple stride, tuple pads, tuple dilation, out=None):
     """Columns of x (N, C, spatial...), which lies in one of the two memory orders."""
     cdef cc_patches patches
     cdef cc_status status
@@ -366,7 +369,7 @@ def im2col(cnp.ndarray x, tuple kernel_size, tuple stride, tuple pads, tuple dil
     fill_patches(&patches, (<object>x).shape, x, order == 1, kernel_size, stride, pads, dilation)
     cdef cc_window *w = &patches.window
     cdef int64_t rows = patches.c * w.kernel[0] * w.kernel[1] * w.kernel[2]
-    cdef cnp.ndarray cols = new_array((patches.n, rows, w.output[0] * w.output[1] * w.output[2]),
+    cdef cnp.ndarray cols = result_array(out, (patches.n, rows, w.output[0] * w.output[1] * w.output[2]),
                                       cnp.PyArray_TYPE(x), False)
     cdef void *from_data = cnp.PyArray_DATA(x)
     cdef void *to_data = cnp.PyArray_DATA(cols)
@@ -376,7 +379,7 @@ def im2col(cnp.ndarray x, tuple kernel_size, tuple stride, tuple pads, tuple dil
     return cols
 
 
-def col2im(cnp.ndarray cols, tuple shape, tuple kernel_size, tuple stride, tuple pads, tuple dilation):
+def col2im(cnp.ndarray cols, tuple shape, tuple kernel_size, tuple stride, tuple pads, tuple dilation, out=None):
     """The x of `shape` (N, C, spatial...) that `cols` adds up to, channels-first."""
     cdef cc_patches patches
     cdef cc_status status
@@ -388,7 +391,7 @@ def col2im(cnp.ndarray cols, tuple shape, tuple kernel_size, tuple stride, tuple
         raise ValueError(f"cols must have shape {expected}, got {(<object>cols).shape}")
     if not lies_first(cols):
         raise ValueError("cols must be contiguous")
-    cdef cnp.ndarray x = new_array(shape, cnp.PyArray_TYPE(cols), False)
+    cdef cnp.ndarray x = result_array(out, shape, cnp.PyArray_TYPE(cols), False)
     cdef void *from_data = cnp.PyArray_DATA(cols)
     cdef void *to_data = cnp.PyArray_DATA(x)
     with nogil:

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 cimport numpy as cnp
 
 from cconv._runtime cimport (CC_CHANNELS_FIRST, CC_CHANNELS_LAST, cc_context, cc_dtype, cc_layout, cc_status, check,
-                             context, dtype_of, new_array)
+                             context, dtype_of, new_array, result_array)
 
 cnp.import_array()
 
@@ -66,13 +66,13 @@ SCALED_TANH, ELU, SELU, CELU, GELU, GELU_TANH = CC_SCALED_TANH, CC_ELU, CC_SELU,
 SILU, MISH, SOFTPLUS = CC_SILU, CC_MISH, CC_SOFTPLUS
 
 
-# An uninitialised array like x, which is C-contiguous or else channels-last.
-cdef inline cnp.ndarray new_like(cnp.ndarray x):
-    return new_array((<object>x).shape, cnp.PyArray_TYPE(x), not cnp.PyArray_IS_C_CONTIGUOUS(x))
+# An uninitialised array like x, which is C-contiguous or else channels-last; `out` where it is one.
+cdef inline cnp.ndarray new_like(cnp.ndarray x, out=None):
+    return result_array(out, (<object>x).shape, cnp.PyArray_TYPE(x), not cnp.PyArray_IS_C_CONTIGUOUS(x))
 
 
-def activation(cnp.ndarray x not None, int kind, double alpha=0, double beta=0):
-    cdef cnp.ndarray y = new_like(x)
+def activation(cnp.ndarray x not None, int kind, double alpha=0, double beta=0, out=None):
+    cdef cnp.ndarray y = new_like(x, out)
     cdef cc_dtype dtype = dtype_of(x)
     cdef int64_t n = cnp.PyArray_SIZE(x)
     cdef cc_status status
@@ -83,9 +83,10 @@ def activation(cnp.ndarray x not None, int kind, double alpha=0, double beta=0):
     return y
 
 
-def activation_backward(cnp.ndarray dy not None, cnp.ndarray x not None, int kind, double alpha=0, double beta=0):
+def activation_backward(cnp.ndarray dy not None, cnp.ndarray x not None, int kind, double alpha=0, double beta=0,
+                        out=None):
     """dx; `dy` lies in memory as `x` does."""
-    cdef cnp.ndarray dx = new_like(x)
+    cdef cnp.ndarray dx = new_like(x, out)
     cdef cc_dtype dtype = dtype_of(x)
     cdef int64_t n = cnp.PyArray_SIZE(x)
     cdef cc_status status
@@ -108,9 +109,9 @@ def add(cnp.ndarray a not None, cnp.ndarray b not None):
     return y
 
 
-def dropout(cnp.ndarray x not None, double p, uint64_t seed, uint64_t call, bint per_channel):
+def dropout(cnp.ndarray x not None, double p, uint64_t seed, uint64_t call, bint per_channel, out=None):
     """x / (1 - p) where the hash of (seed, call, index) keeps it, else 0. The backward pass is the same of dy."""
-    cdef cnp.ndarray y = new_like(x)
+    cdef cnp.ndarray y = new_like(x, out)
     cdef cc_dropout d
     cdef int axis, rank = cnp.PyArray_NDIM(x)
     cdef cc_status status

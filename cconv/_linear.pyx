@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 cimport numpy as cnp
 
-from cconv._runtime cimport Sink, cc_context, cc_dtype, cc_sink, cc_status, check, context, dtype_of, new_array
+from cconv._runtime cimport Sink, cc_context, cc_dtype, cc_sink, cc_status, check, context, dtype_of, new_array, result_array
 
 cnp.import_array()
 
@@ -38,10 +38,11 @@ cdef cc_linear describe(cnp.ndarray x, cnp.ndarray weight) except *:
     return linear
 
 
-def forward(cnp.ndarray x not None, cnp.ndarray weight not None, cnp.ndarray bias, bint relu=False):
+def forward(cnp.ndarray x not None, cnp.ndarray weight not None, cnp.ndarray bias, bint relu=False, out=None):
     """x (..., in), weight (out, in), bias (out) or None -> y (..., out), max(y, 0) with `relu`"""
     cdef cc_linear linear = describe(x, weight)
-    cdef cnp.ndarray y = new_array((<object>x).shape[:cnp.PyArray_NDIM(x) - 1] + (linear.out,), cnp.PyArray_TYPE(x), False)
+    cdef tuple shape = (<object>x).shape[:cnp.PyArray_NDIM(x) - 1] + (linear.out,)
+    cdef cnp.ndarray y = result_array(out, shape, cnp.PyArray_TYPE(x), False)
     cdef void *b = data(bias)
     cdef cc_status status
     with nogil:

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 cimport numpy as cnp
 
 from cconv._runtime cimport (CC_CHANNELS_FIRST, CC_CHANNELS_LAST, CC_ERR_INDEX, cc_context, cc_dtype, cc_layout,
-                             cc_status, check, context, dtype_of, new_array)
+                             cc_status, check, context, dtype_of, new_array, result_array)
 
 cnp.import_array()
 
@@ -35,9 +35,9 @@ cdef inline void *data(cnp.ndarray array) noexcept:
     return NULL if array is None else cnp.PyArray_DATA(array)
 
 
-def softmax(cnp.ndarray x not None, int axis, bint log):
+def softmax(cnp.ndarray x not None, int axis, bint log, out=None):
     """`x` is C-contiguous; 0 <= axis < x.ndim."""
-    cdef cnp.ndarray y = new_array((<object>x).shape, cnp.PyArray_TYPE(x), False)
+    cdef cnp.ndarray y = result_array(out, (<object>x).shape, cnp.PyArray_TYPE(x), False)
     cdef cc_dtype dtype = dtype_of(x)
     cdef int64_t outer = 1, inner = 1, classes = cnp.PyArray_DIM(x, axis)
     cdef int i
@@ -54,8 +54,8 @@ def softmax(cnp.ndarray x not None, int axis, bint log):
     return y
 
 
-def softmax_backward(cnp.ndarray dy not None, cnp.ndarray y not None, int axis, bint log):
-    cdef cnp.ndarray dx = new_array((<object>y).shape, cnp.PyArray_TYPE(y), False)
+def softmax_backward(cnp.ndarray dy not None, cnp.ndarray y not None, int axis, bint log, out=None):
+    cdef cnp.ndarray dx = result_array(out, (<object>y).shape, cnp.PyArray_TYPE(y), False)
     cdef cc_dtype dtype = dtype_of(y)
     cdef int64_t outer = 1, inner = 1, classes = cnp.PyArray_DIM(y, axis)
     cdef int i

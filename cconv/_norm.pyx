@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 cimport numpy as cnp
 
 from cconv._runtime cimport (CC_CHANNELS_FIRST, CC_CHANNELS_LAST, cc_context, cc_dtype, cc_layout, cc_status, check,
-                             context, dtype_of, new_array)
+                             context, dtype_of, new_array, result_array)
 
 cnp.import_array()
 
@@ -72,10 +72,10 @@ def forward(cnp.ndarray x not None, bint channels_last, cnp.ndarray weight, cnp.
 
 
 def inference(cnp.ndarray x not None, bint channels_last, cnp.ndarray mean not None, cnp.ndarray var not None,
-              cnp.ndarray weight, cnp.ndarray bias, double eps, bint relu=False, cnp.ndarray residual=None):
+              cnp.ndarray weight, cnp.ndarray bias, double eps, bint relu=False, cnp.ndarray residual=None, out=None):
     """y; `mean` and `var` are float64."""
     cdef cc_norm norm = describe(x, channels_last, relu)
-    cdef cnp.ndarray y = new_array(shape_of(x), cnp.PyArray_TYPE(x), channels_last)
+    cdef cnp.ndarray y = result_array(out, shape_of(x), cnp.PyArray_TYPE(x), channels_last)
     cdef void *w = data(weight)
     cdef void *b = data(bias)
     cdef void *r = data(residual)

@@ -5,7 +5,7 @@ cimport numpy as cnp
 
 from cconv._runtime cimport (
     CC_CHANNELS_FIRST, CC_CHANNELS_LAST, CC_F32, CC_F64, cc_context, cc_dtype, cc_layout, cc_status, cc_window,
-    check, context, new_array,
+    check, context, new_array, result_array,
 )
 
 cnp.import_array()
@@ -131,8 +131,8 @@ cdef class Pooling:
             raise ValueError(f"{self.name}: array of shape {(<object>array).shape}, {array.dtype} does not fit")
         return 0
 
-    cdef cnp.ndarray _new(self, bint is_output, int type_number):
-        return new_array(self.output_shape if is_output else self.input_shape, type_number, self.channels_last)
+    cdef cnp.ndarray _new(self, bint is_output, int type_number, out=None):
+        return result_array(out, self.output_shape if is_output else self.input_shape, type_number, self.channels_last)
 
     def has_places(self):
         """Whether windows are small enough for `max_with_places`."""
@@ -144,9 +144,9 @@ cdef class Pooling:
             volume *= self.pooling.window.kernel[axis]
         return not self.pooling.adaptive and volume <= CC_POOL_MAX_PLACES
 
-    cdef cnp.ndarray _max(self, cnp.ndarray x, cnp.ndarray places, cnp.ndarray indices):
+    cdef cnp.ndarray _max(self, cnp.ndarray x, cnp.ndarray places, cnp.ndarray indices, out=None):
         self._need(x, self.type_number, False)
-        cdef cnp.ndarray y = self._new(True, self.type_number)
+        cdef cnp.ndarray y = self._new(True, self.type_number, out)
         cdef uint8_t *place = NULL
         cdef int64_t *index = NULL
         if places is not None:
@@ -160,8 +160,8 @@ cdef class Pooling:
         check(status, self.name)
         return y
 
-    def max(self, cnp.ndarray x not None):
-        return self._max(x, None, None)
+    def max(self, cnp.ndarray x not None, out=None):
+        return self._max(x, None, None, out)
 
     def max_with_places(self, cnp.ndarray x not None):
         """(y, uint8 position of each maximum in its window)"""
@@ -184,18 +184,18 @@ cdef class Pooling:
         check(status, self.name)
         return dx
 
-    def average(self, cnp.ndarray x not None):
+    def average(self, cnp.ndarray x not None, out=None):
         self._need(x, self.type_number, False)
-        cdef cnp.ndarray y = self._new(True, self.type_number)
+        cdef cnp.ndarray y = self._new(True, self.type_number, out)
         cdef cc_status status
         with nogil:
             status = cc_average_pool_forward(context(), &self.pooling, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y))
         check(status, self.name)
         return y
 
-    def average_backward(self, cnp.ndarray dy not None):
+    def average_backward(self, cnp.ndarray dy not None, out=None):
         self._need(dy, self.type_number, True)
-        cdef cnp.ndarray dx = self._new(False, self.type_number)
+        cdef cnp.ndarray dx = self._new(False, self.type_number, out)
         cdef cc_status status
         with nogil:
             status = cc_average_pool_backward(context(), &self.pooling, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(dx))
@@ -203,10 +203,10 @@ cdef class Pooling:
         return dx
 
     cdef cnp.ndarray _by_indices(self, by_indices run, cnp.ndarray source, bint source_is_output, cnp.ndarray indices,
-                                 bint indices_are_output):
+                                 bint indices_are_output, out=None):
         self._need(source, self.type_number, source_is_output)
         self._need(indices, cnp.NPY_INT64, indices_are_output)
-        cdef cnp.ndarray target = self._new(not source_is_output, self.type_number)
+        cdef cnp.ndarray target = self._new(not source_is_output, self.type_number, out)
         cdef cc_status status
         with nogil:
             status = run(context(), &self.pooling, cnp.PyArray_DATA(source), <int64_t *>cnp.PyArray_DATA(indices),
@@ -214,11 +214,11 @@ cdef class Pooling:
         check(status, self.name)
         return target
 
-    def max_backward_indices(self, cnp.ndarray dy not None, cnp.ndarray indices not None):
-        return self._by_indices(cc_max_pool_backward_indices, dy, True, indices, True)
+    def max_backward_indices(self, cnp.ndarray dy not None, cnp.ndarray indices not None, out=None):
+        return self._by_indices(cc_max_pool_backward_indices, dy, True, indices, True, out)
 
-    def unpool(self, cnp.ndarray x not None, cnp.ndarray indices not None):
-        return self._by_indices(cc_max_unpool_forward, x, False, indices, False)
+    def unpool(self, cnp.ndarray x not None, cnp.ndarray indices not None, out=None):
+        return self._by_indices(cc_max_unpool_forward, x, False, indices, False, out)
 
-    def unpool_backward(self, cnp.ndarray dy not None, cnp.ndarray indices not None):
-        return self._by_indices(cc_max_unpool_backward, dy, True, indices, False)
+    def unpool_backward(self, cnp.ndarray dy not None, cnp.ndarray indices not None, out=None):
+        return self._by_indices(cc_max_unpool_backward, dy, True, indices, False, out)

@@ -59,3 +59,7 @@ cdef cc_dtype dtype_of(cnp.ndarray array) except *
 
 # An uninitialised array of `shape`, NCHW in shape; memory order channels-last when asked.
 cdef cnp.ndarray new_array(tuple shape, int type_number, bint channels_last)
+
+# The same, or `out` (an array that may be written to, or None) where it lies in that memory order; ValueError or TypeError
+# where it is no array of that shape and type.
+cdef cnp.ndarray result_array(out, tuple shape, int type_number, bint channels_last)

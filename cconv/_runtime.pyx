@@ -177,12 +177,28 @@ cdef cnp.ndarray new_array(tuple shape, int type_number, bint channels_last):
     return array
 
 
-def empty(tuple shape, dtype=np.float32, bint channels_last=False):
-    """An uninitialised array from the arena; NCHW in shape, channels-last in memory when asked."""
+cdef cnp.ndarray result_array(out, tuple shape, int type_number, bint channels_last):
+    cdef cnp.ndarray array
+    if out is None:
+        return new_array(shape, type_number, channels_last)
+    array = out
+    if out.shape != shape:
+        raise ValueError(f"out must have shape {shape}, got {out.shape}")
+    if cnp.PyArray_TYPE(array) != type_number:
+        raise TypeError(f"out must be {cnp.PyArray_DescrFromType(type_number)}, got {out.dtype}")
+    if channels_last and len(shape) > 2:
+        array = out.transpose((0,) + tuple(range(2, len(shape))) + (1,))
+    if cnp.PyArray_IS_C_CONTIGUOUS(array):
+        return out
+    return new_array(shape, type_number, channels_last)
+
+
+def empty(tuple shape, dtype=np.float32, bint channels_last=False, out=None):
+    """An uninitialised array from the arena; NCHW in shape, channels-last in memory when asked. Or `out`, where it is one."""
     number = np.dtype(dtype).num
     if number not in (cnp.NPY_FLOAT32, cnp.NPY_FLOAT64, cnp.NPY_INT64, cnp.NPY_INT32):
         raise TypeError(f"dtype must be float32, float64, int32 or int64, got {np.dtype(dtype)}")
-    return new_array(shape, number, channels_last)
+    return result_array(out, shape, number, channels_last)
 
 
 cdef class Sink:

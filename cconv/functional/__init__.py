@@ -1,4 +1,8 @@
-"""The kernels on NumPy arrays: float32 and float64 in, the same out, torch's argument names and defaults."""
+"""The kernels on NumPy arrays: float32 and float64 in, the same out, torch's argument names and defaults.
+
+Functions that return one array, losses apart, take `out=`: an array of its shape and dtype, in any memory order, that takes
+the result and is returned. It may overlap the arguments. One that does not fit is an error before it is written to.
+"""
 
 # ruff: noqa: F403
 from cconv.functional.activation import *

@@ -114,8 +114,8 @@ class Convolution(_conv.Convolution):
     def _is_empty(self):
         return 0 in self._inner or 0 in self._seen
 
-    def forward(self, x, weight, bias=None, residual=None, relu=False, scale=None):
-        """y = conv(x, weight) * scale + bias, then + residual, then relu; a new array. scale has a value a channel."""
+    def forward(self, x, weight, bias=None, residual=None, relu=False, scale=None, out=None):
+        """y = conv(x, weight) * scale + bias, then + residual, then relu; in `out` where it fits. scale has a value a channel."""
         x, kernel = self._image(x), self._kernel(weight)
         bias, scale = (
             parameter(a, name, self.y_shape[1:2], self.dtype) for a, name in ((bias, "bias"), (scale, "scale"))
@@ -123,7 +123,7 @@ class Convolution(_conv.Convolution):
         if residual is not None:
             residual = like(residual, "residual", self.y_shape, self.y_channels_last, self.dtype)
         self._say("forward")
-        y = _runtime.empty(self.y_shape, self.dtype, self.y_channels_last)
+        y = _runtime.empty(self.y_shape, self.dtype, self.y_channels_last, out)
         if self._is_empty():
             y[...] = 0
         else:
@@ -142,11 +142,11 @@ class Convolution(_conv.Convolution):
             y += residual
         return np.maximum(y, 0, out=y) if relu else y
 
-    def backward_data(self, dy, weight, residual=None, bias=None):
+    def backward_data(self, dy, weight, residual=None, bias=None, out=None):
         """dx + residual + bias (in_channels,), a new array."""
         dy, kernel = self._gradient(dy), self._kernel(weight)
         bias = parameter(bias, "bias", self.x_shape[1:2], self.dtype)
-        dx = _runtime.empty(self.x_shape, self.dtype, self.x_channels_last)
+        dx = _runtime.empty(self.x_shape, self.dtype, self.x_channels_last, out)
         dx[...] = 0 if residual is None else like(residual, "residual", self.x_shape, self.x_channels_last, self.dtype)
         self._say("backward_data")
         if not self._is_empty():

@@ -10,6 +10,7 @@ import numpy as np
 from cconv import _eltwise
 from cconv.functional import _arguments
 from cconv.functional._arguments import real
+from cconv.functional._out import with_out
 
 _NAMES = (
     "relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish", "sigmoid", "logsigmoid",
@@ -25,16 +26,16 @@ def _order(x):
     return sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
 
 
-def _map(x, kind, alpha=0.0, beta=0.0):
+def _map(x, kind, alpha=0.0, beta=0.0, out=None):
     x = _arguments.floats(x, "x")
     order = _order(x)
     if order is None:
-        return _eltwise.activation(x, kind, alpha, beta)
+        return _eltwise.activation(x, kind, alpha, beta, out)
     y = _eltwise.activation(np.ascontiguousarray(x.transpose(order)), kind, alpha, beta)
     return y.transpose(np.argsort(order))
 
 
-def _map_backward(dy, x, kind, alpha=0.0, beta=0.0):
+def _map_backward(dy, x, kind, alpha=0.0, beta=0.0, out=None):
     x = _arguments.floats(x, "x")
     dy = _arguments.floats(dy, "dy", dtype=x.dtype)
     if dy.shape != x.shape:
@@ -42,7 +43,7 @@ def _map_backward(dy, x, kind, alpha=0.0, beta=0.0):
     order = _order(x)
     if order is None:
         dy = _arguments.like(dy, "dy", x.shape, not x.flags.c_contiguous, x.dtype)
-        return _eltwise.activation_backward(dy, x, kind, alpha, beta)
+        return _eltwise.activation_backward(dy, x, kind, alpha, beta, out)
     there = [np.ascontiguousarray(a.transpose(order)) for a in (dy, x)]
     return _eltwise.activation_backward(*there, kind, alpha, beta).transpose(np.argsort(order))
 
@@ -55,23 +56,26 @@ def added(a, b):
     return a + b
 
 
-def _without_arguments(name, kind, formula, alpha=0.0, beta=0.0):
+def _without_arguments(name, kind, formula, alpha=0.0, beta=0.0, backward_formula=None):
     """The function called `name` and its gradient, for an activation that takes x alone."""
 
-    def function(x):
-        return _map(x, kind, alpha, beta)
+    def function(x, *, out=None):
+        return _map(x, kind, alpha, beta, out)
 
-    def backward(dy, x):
-        return _map_backward(dy, x, kind, alpha, beta)
+    def backward(dy, x, *, out=None):
+        return _map_backward(dy, x, kind, alpha, beta, out)
 
     function.__name__ = function.__qualname__ = name
     backward.__name__ = backward.__qualname__ = f"{name}_backward"
-    function.__doc__, backward.__doc__ = formula, f"Gradient of `{name}`: dy times its derivative at x."
-    return function, backward
+    function.__doc__ = formula
+    backward.__doc__ = backward_formula or f"Gradient of `{name}`: dy times its derivative at x."
+    return with_out(function), with_out(backward)
 
 
-relu, relu_backward = _without_arguments("relu", _eltwise.RELU, "max(x, 0).")
-relu_backward.__doc__ = "dy where x > 0, else 0; `x` may be the input or the output of `relu`."
+relu, relu_backward = _without_arguments(
+    "relu", _eltwise.RELU, "max(x, 0).",
+    backward_formula="dy where x > 0, else 0; `x` may be the input or the output of `relu`.",
+)  # fmt: skip
 relu6, relu6_backward = _without_arguments("relu6", _eltwise.HARDTANH, "min(max(x, 0), 6).", 0.0, 6.0)
 sigmoid, sigmoid_backward = _without_arguments("sigmoid", _eltwise.SIGMOID, "1 / (1 + exp(-x)).")
 logsigmoid, logsigmoid_backward = _without_arguments("logsigmoid", _eltwise.LOG_SIGMOID, "log(1 / (1 + exp(-x))).")
@@ -91,14 +95,16 @@ hardswish, hardswish_backward = _without_arguments(
 )
 
 
-def leaky_relu(x, negative_slope=0.01):
+@with_out
+def leaky_relu(x, negative_slope=0.01, *, out=None):
     """x where x > 0, else negative_slope * x (Maas et al. 2013)."""
-    return _map(x, _eltwise.LEAKY_RELU, real(negative_slope, "negative_slope"))
+    return _map(x, _eltwise.LEAKY_RELU, real(negative_slope, "negative_slope"), out=out)
 
 
-def leaky_relu_backward(dy, x, negative_slope=0.01):
+@with_out
+def leaky_relu_backward(dy, x, negative_slope=0.01, *, out=None):
     """Gradient of `leaky_relu`."""
-    return _map_backward(dy, x, _eltwise.LEAKY_RELU, real(negative_slope, "negative_slope"))
+    return _map_backward(dy, x, _eltwise.LEAKY_RELU, real(negative_slope, "negative_slope"), out=out)
 
 
 def _slopes(x, weight):
@@ -110,6 +116,7 @@ def _slopes(x, weight):
     return weight.reshape(() if weight.size == 1 else (-1, *(1,) * (x.ndim - 2)))
 
 
+@with_out
 def prelu(x, weight):
     """x where x > 0, else weight * x (He et al. 2015, "Delving deep into rectifiers").
 
@@ -136,14 +143,16 @@ def prelu_backward(dy, x, weight):
     return np.where(positive, dy, slopes * dy), dweight
 
 
-def elu(x, alpha=1.0):
+@with_out
+def elu(x, alpha=1.0, *, out=None):
     """x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2015)."""
-    return _map(x, _eltwise.ELU, real(alpha, "alpha"))
+    return _map(x, _eltwise.ELU, real(alpha, "alpha"), out=out)
 
 
-def elu_backward(dy, x, alpha=1.0):
+@with_out
+def elu_backward(dy, x, alpha=1.0, *, out=None):
     """Gradient of `elu`."""
-    return _map_backward(dy, x, _eltwise.ELU, real(alpha, "alpha"))
+    return _map_backward(dy, x, _eltwise.ELU, real(alpha, "alpha"), out=out)
 
 
 def _not_zero(value, name):
@@ -153,14 +162,16 @@ def _not_zero(value, name):
     return number
 
 
-def celu(x, alpha=1.0):
+@with_out
+def celu(x, alpha=1.0, *, out=None):
     """x where x > 0, else alpha (exp(x / alpha) - 1) (Barron 2017)."""
-    return _map(x, _eltwise.CELU, _not_zero(alpha, "alpha"))
+    return _map(x, _eltwise.CELU, _not_zero(alpha, "alpha"), out=out)
 
 
-def celu_backward(dy, x, alpha=1.0):
+@with_out
+def celu_backward(dy, x, alpha=1.0, *, out=None):
     """Gradient of `celu`."""
-    return _map_backward(dy, x, _eltwise.CELU, _not_zero(alpha, "alpha"))
+    return _map_backward(dy, x, _eltwise.CELU, _not_zero(alpha, "alpha"), out=out)
 
 
 def _gelu_kind(approximate):
@@ -168,28 +179,32 @@ def _gelu_kind(approximate):
     return _eltwise.GELU if exact else _eltwise.GELU_TANH
 
 
-def gelu(x, approximate="none"):
+@with_out
+def gelu(x, approximate="none", *, out=None):
     """x Phi(x), Phi the normal distribution function, or its tanh form (Hendrycks and Gimpel 2016)."""
-    return _map(x, _gelu_kind(approximate))
+    return _map(x, _gelu_kind(approximate), out=out)
 
 
-def gelu_backward(dy, x, approximate="none"):
+@with_out
+def gelu_backward(dy, x, approximate="none", *, out=None):
     """Gradient of `gelu`."""
-    return _map_backward(dy, x, _gelu_kind(approximate))
+    return _map_backward(dy, x, _gelu_kind(approximate), out=out)
 
 
 def _softplus_arguments(beta, threshold):
     return _not_zero(beta, "beta"), real(threshold, "threshold")
 
 
-def softplus(x, beta=1.0, threshold=20.0):
+@with_out
+def softplus(x, beta=1.0, threshold=20.0, *, out=None):
     """log(1 + exp(beta x)) / beta, and x itself where beta x > threshold."""
-    return _map(x, _eltwise.SOFTPLUS, *_softplus_arguments(beta, threshold))
+    return _map(x, _eltwise.SOFTPLUS, *_softplus_arguments(beta, threshold), out=out)
 
 
-def softplus_backward(dy, x, beta=1.0, threshold=20.0):
+@with_out
+def softplus_backward(dy, x, beta=1.0, threshold=20.0, *, out=None):
     """Gradient of `softplus`."""
-    return _map_backward(dy, x, _eltwise.SOFTPLUS, *_softplus_arguments(beta, threshold))
+    return _map_backward(dy, x, _eltwise.SOFTPLUS, *_softplus_arguments(beta, threshold), out=out)
 
 
 def _range(min_val, max_val):
@@ -199,31 +214,37 @@ def _range(min_val, max_val):
     return low, high
 
 
-def hardtanh(x, min_val=-1.0, max_val=1.0):
+@with_out
+def hardtanh(x, min_val=-1.0, max_val=1.0, *, out=None):
     """min(max(x, min_val), max_val)."""
-    return _map(x, _eltwise.HARDTANH, *_range(min_val, max_val))
+    return _map(x, _eltwise.HARDTANH, *_range(min_val, max_val), out=out)
 
 
-def hardtanh_backward(dy, x, min_val=-1.0, max_val=1.0):
+@with_out
+def hardtanh_backward(dy, x, min_val=-1.0, max_val=1.0, *, out=None):
     """Gradient of `hardtanh`: dy where min_val < x < max_val, else 0."""
-    return _map_backward(dy, x, _eltwise.HARDTANH, *_range(min_val, max_val))
+    return _map_backward(dy, x, _eltwise.HARDTANH, *_range(min_val, max_val), out=out)
 
 
-def hardsigmoid(x, alpha=1 / 6, beta=0.5):
+@with_out
+def hardsigmoid(x, alpha=1 / 6, beta=0.5, *, out=None):
     """min(max(alpha x + beta, 0), 1); torch has these defaults, ONNX 0.2 and 0.5."""
-    return _map(x, _eltwise.HARDSIGMOID, real(alpha, "alpha"), real(beta, "beta"))
+    return _map(x, _eltwise.HARDSIGMOID, real(alpha, "alpha"), real(beta, "beta"), out=out)
 
 
-def hardsigmoid_backward(dy, x, alpha=1 / 6, beta=0.5):
+@with_out
+def hardsigmoid_backward(dy, x, alpha=1 / 6, beta=0.5, *, out=None):
     """Gradient of `hardsigmoid`."""
-    return _map_backward(dy, x, _eltwise.HARDSIGMOID, real(alpha, "alpha"), real(beta, "beta"))
+    return _map_backward(dy, x, _eltwise.HARDSIGMOID, real(alpha, "alpha"), real(beta, "beta"), out=out)
 
 
-def threshold(x, threshold, value):
+@with_out
+def threshold(x, threshold, value, *, out=None):
     """x where x > threshold, else value."""
-    return _map(x, _eltwise.THRESHOLD, real(threshold, "threshold"), real(value, "value"))
+    return _map(x, _eltwise.THRESHOLD, real(threshold, "threshold"), real(value, "value"), out=out)
 
 
-def threshold_backward(dy, x, threshold):
+@with_out
+def threshold_backward(dy, x, threshold, *, out=None):
     """Gradient of `threshold`: dy where x > threshold, else 0."""
-    return _map_backward(dy, x, _eltwise.THRESHOLD, real(threshold, "threshold"))
+    return _map_backward(dy, x, _eltwise.THRESHOLD, real(threshold, "threshold"), out=out)

@@ -21,6 +21,7 @@ from cconv.functional._arguments import (
     to_channels_last,
     whole,
 )
+from cconv.functional._out import with_out
 
 __all__ = [
     "conv1d",
@@ -131,25 +132,25 @@ def returned(y, last):
     return y if last else np.ascontiguousarray(y)
 
 
-def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo):
+def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo, out):
     x, last, asked = ordered(x, "x", rank, algo, groups)
     weight = floats(weight, "weight", rank + 2, x.dtype)
     geometry = prepare(x.shape, weight.shape, stride, padding, dilation, groups, algo, x.dtype, last)
     bias = parameter(bias, "bias", (weight.shape[0],), x.dtype)
-    return returned(geometry.forward(x, np.ascontiguousarray(weight), bias), asked)
+    return returned(geometry.forward(x, np.ascontiguousarray(weight), bias, out=out), asked)
 
 
-def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, groups, algo):
+def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, groups, algo, out):
     dy, last, asked = ordered(dy, "dy", rank, algo, groups)
     weight = floats(weight, "weight", rank + 2, dy.dtype)
     groups = whole(groups, "groups", 1)
     shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
     geometry = prepare(shape, weight.shape, stride, padding, dilation, groups, algo, dy.dtype, last)
     _check_dy(dy, geometry)
-    return returned(geometry.backward_data(dy, np.ascontiguousarray(weight)), asked)
+    return returned(geometry.backward_data(dy, np.ascontiguousarray(weight), out=out), asked)
 
 
-def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups, algo):
+def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups, algo, out):
     x, last, _ = ordered(x, "x", rank, algo, groups)
     dy = floats(dy, "dy", rank + 2, x.dtype)
     groups = whole(groups, "groups", 1)
@@ -158,9 +159,11 @@ def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups
     shape = (dy.shape[1], x.shape[1] // groups, *spatial(kernel_size, rank, "kernel_size"))
     geometry = prepare(x.shape, shape, stride, padding, dilation, groups, algo, x.dtype, last)
     _check_dy(dy, geometry)
-    dw = _runtime.empty(shape, x.dtype)
+    dy = like(dy, "dy", geometry.y_shape, last, x.dtype)
+    geometry.algorithm("backward_weight")  # or else a ValueError, before anything is written
+    dw = _runtime.empty(shape, x.dtype, out=out)
     dw[...] = 0
-    geometry.backward_weight(x, like(dy, "dy", geometry.y_shape, last, x.dtype), dw)
+    geometry.backward_weight(x, dy, dw)
     return dw
 
 
@@ -169,12 +172,14 @@ def _check_dy(dy, geometry):
         raise ValueError(f"dy must have shape {geometry.y_shape} for {geometry.describe()}, got {dy.shape}")
 
 
-def conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+@with_out
+def conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo="auto", *, out=None):
     """Convolution over one spatial axis: x (N, C, L), weight (OC, C/groups, K). See `conv2d`."""
-    return _forward(1, x, weight, bias, stride, padding, dilation, groups, algo)
+    return _forward(1, x, weight, bias, stride, padding, dilation, groups, algo, out)
 
 
-def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+@with_out
+def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo="auto", *, out=None):
     """Convolution (cross-correlation) over two spatial axes.
 
     Parameters
@@ -205,20 +210,23 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo
     TypeError
         For other dtypes.
     """
-    return _forward(2, x, weight, bias, stride, padding, dilation, groups, algo)
+    return _forward(2, x, weight, bias, stride, padding, dilation, groups, algo, out)
 
 
-def conv3d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+@with_out
+def conv3d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo="auto", *, out=None):
     """Convolution over three spatial axes: x (N, C, D, H, W), weight (OC, C/groups, KD, KH, KW). See `conv2d`."""
-    return _forward(3, x, weight, bias, stride, padding, dilation, groups, algo)
+    return _forward(3, x, weight, bias, stride, padding, dilation, groups, algo, out)
 
 
-def conv1d_backward_data(dy, weight, input_size, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+@with_out
+def conv1d_backward_data(dy, weight, input_size, stride=1, padding=0, dilation=1, groups=1, algo="auto", *, out=None):
     """Gradient of `conv1d` for x. See `conv2d_backward_data`."""
-    return _backward_data(1, dy, weight, input_size, stride, padding, dilation, groups, algo)
+    return _backward_data(1, dy, weight, input_size, stride, padding, dilation, groups, algo, out)
 
 
-def conv2d_backward_data(dy, weight, input_size, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+@with_out
+def conv2d_backward_data(dy, weight, input_size, stride=1, padding=0, dilation=1, groups=1, algo="auto", *, out=None):
     """Gradient of `conv2d` for x: the transpose of the linear map x -> y.
 
     Parameters
@@ -238,20 +246,23 @@ def conv2d_backward_data(dy, weight, input_size, stride=1, padding=0, dilation=1
     ValueError
         Also if dy has not the shape that the forward pass gives.
     """
-    return _backward_data(2, dy, weight, input_size, stride, padding, dilation, groups, algo)
+    return _backward_data(2, dy, weight, input_size, stride, padding, dilation, groups, algo, out)
 
 
-def conv3d_backward_data(dy, weight, input_size, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+@with_out
+def conv3d_backward_data(dy, weight, input_size, stride=1, padding=0, dilation=1, groups=1, algo="auto", *, out=None):
     """Gradient of `conv3d` for x. See `conv2d_backward_data`."""
-    return _backward_data(3, dy, weight, input_size, stride, padding, dilation, groups, algo)
+    return _backward_data(3, dy, weight, input_size, stride, padding, dilation, groups, algo, out)
 
 
-def conv1d_backward_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+@with_out
+def conv1d_backward_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, groups=1, algo="auto", *, out=None):
     """Gradient of `conv1d` for weight. See `conv2d_backward_weight`."""
-    return _backward_weight(1, x, dy, kernel_size, stride, padding, dilation, groups, algo)
+    return _backward_weight(1, x, dy, kernel_size, stride, padding, dilation, groups, algo, out)
 
 
-def conv2d_backward_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+@with_out
+def conv2d_backward_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, groups=1, algo="auto", *, out=None):
     """Gradient of `conv2d` for weight.
 
     Parameters
@@ -271,12 +282,13 @@ def conv2d_backward_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, 
     ValueError
         Also if dy has not the shape that the forward pass gives.
     """
-    return _backward_weight(2, x, dy, kernel_size, stride, padding, dilation, groups, algo)
+    return _backward_weight(2, x, dy, kernel_size, stride, padding, dilation, groups, algo, out)
 
 
-def conv3d_backward_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, groups=1, algo="auto"):
+@with_out
+def conv3d_backward_weight(x, dy, kernel_size, stride=1, padding=0, dilation=1, groups=1, algo="auto", *, out=None):
     """Gradient of `conv3d` for weight. See `conv2d_backward_weight`."""
-    return _backward_weight(3, x, dy, kernel_size, stride, padding, dilation, groups, algo)
+    return _backward_weight(3, x, dy, kernel_size, stride, padding, dilation, groups, algo, out)
 
 
 def conv_algorithms(

@@ -7,6 +7,7 @@ import numpy as np
 
 from cconv import _runtime
 from cconv.functional._arguments import floats, like, paddings, parameter, spatial, whole
+from cconv.functional._out import with_out
 from cconv.functional._ranks import each_rank
 from cconv.functional.conv import ordered, prepare, returned
 
@@ -74,8 +75,8 @@ class Transposed:
         shape = (*self.y_shape[:2], *reach)
         self.conv = prepare(shape, weight_shape, stride, tuple(fitted), dilation, groups, algo, dtype, last)
 
-    def forward(self, x, weight, bias=None):
-        y = self.conv.backward_data(x, weight, None, bias)
+    def forward(self, x, weight, bias=None, out=None):
+        y = self.conv.backward_data(x, weight, None, bias, out if self.whole else None)
         if self.whole:
             return y
         full = _runtime.empty(self.y_shape, y.dtype, self.conv.x_channels_last)
@@ -89,16 +90,17 @@ class Transposed:
             raise ValueError(f"dy must have shape {self.y_shape}, got {dy.shape}")
         return like(dy[self.inside], "dy", self.conv.x_shape, self.conv.x_channels_last, self.conv.dtype)
 
-    def backward_data(self, dy, weight):
-        return self.conv.forward(self._dy(dy), weight)
+    def backward_data(self, dy, weight, out=None):
+        return self.conv.forward(self._dy(dy), weight, out=out)
 
     def backward_weight(self, x, dy, dw):
         """Add the weight gradient to dw."""
         self.conv.backward_weight(self._dy(dy), x, dw)
 
 
+@with_out
 def _conv_transpose(
-    rank, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
+    rank, x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto", *, out=None
 ):
     """Transposed convolution over # spatial axes: the gradient of `conv#d` for its input.
 
@@ -129,11 +131,12 @@ def _conv_transpose(
     weight = floats(weight, "weight", rank + 2, x.dtype)
     t = Transposed(x.shape, weight.shape, stride, padding, output_padding, groups, dilation, x.dtype, last, algo)
     bias = parameter(bias, "bias", (t.y_shape[1],), x.dtype)
-    return returned(t.forward(x, np.ascontiguousarray(weight), bias), asked)
+    return returned(t.forward(x, np.ascontiguousarray(weight), bias, out), asked)
 
 
+@with_out
 def _conv_transpose_backward_data(
-    rank, dy, weight, input_size, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
+    rank, dy, weight, input_size, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto", *, out=None
 ):
     """Gradient of `conv_transpose#d` for x, shape (N, C, spatial...).
 
@@ -143,11 +146,12 @@ def _conv_transpose_backward_data(
     weight = floats(weight, "weight", rank + 2, dy.dtype)
     shape = (dy.shape[0], weight.shape[0], *spatial(input_size, rank, "input_size"))
     t = Transposed(shape, weight.shape, stride, padding, output_padding, groups, dilation, dy.dtype, last, algo)
-    return returned(t.backward_data(dy, np.ascontiguousarray(weight)), asked)
+    return returned(t.backward_data(dy, np.ascontiguousarray(weight), out), asked)
 
 
+@with_out
 def _conv_transpose_backward_weight(
-    rank, x, dy, kernel_size, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto"
+    rank, x, dy, kernel_size, stride=1, padding=0, output_padding=0, groups=1, dilation=1, algo="auto", *, out=None
 ):
     """Gradient of `conv_transpose#d` for weight, shape (C, OC/groups, kernel...).
 
@@ -162,7 +166,8 @@ def _conv_transpose_backward_weight(
     t = Transposed(x.shape, shape, stride, padding, output_padding, groups, dilation, x.dtype, last, algo)
     if dy.shape != t.y_shape:
         raise ValueError(f"dy must have shape {t.y_shape}, got {dy.shape}")
-    dw = _runtime.empty(shape, x.dtype)
+    t.conv.algorithm("backward_weight")
+    dw = _runtime.empty(shape, x.dtype, out=out)
     dw[...] = 0
     t.backward_weight(x, dy, dw)
     return dw

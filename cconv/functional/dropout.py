@@ -4,13 +4,15 @@ import numpy as np
 
 from cconv import _eltwise
 from cconv.functional import _arguments
+from cconv.functional._out import with_out
 
 __all__ = ["dropout", "alpha_dropout", "alpha_dropout_backward"]
 
 _WORD = 2**64
 
 
-def dropout(x, p=0.5, seed=0, call=0, per_channel=False):
+@with_out
+def dropout(x, p=0.5, seed=0, call=0, per_channel=False, *, out=None):
     """Zero each element with probability `p` and scale the others by 1 / (1 - p).
 
     The mask depends on `seed`, `call`, the sample (index of axis 0, where there are more axes) and the element's
@@ -39,7 +41,7 @@ def dropout(x, p=0.5, seed=0, call=0, per_channel=False):
     if not _arguments.is_channels_last(x):
         x = np.ascontiguousarray(x).reshape(x.shape)
     seed, call = (_arguments.whole(value, name, most=_WORD) % _WORD for name, value in (("seed", seed), ("call", call)))
-    return _eltwise.dropout(x, probability(p), seed, call, _arguments.flag(per_channel, "per_channel"))
+    return _eltwise.dropout(x, probability(p), seed, call, _arguments.flag(per_channel, "per_channel"), out)
 
 
 def probability(p):
@@ -61,6 +63,7 @@ def _alpha(x, p, seed, call, per_channel):
     return kept, 0.0 if p == 1 else ((1 - p) * (1 + p * _LOWEST**2)) ** -0.5
 
 
+@with_out
 def alpha_dropout(x, p=0.5, seed=0, call=0, per_channel=False):
     """Dropout that keeps the mean 0 and variance 1 of what SELU gives (Klambauer et al. 2017).
 
@@ -72,6 +75,7 @@ def alpha_dropout(x, p=0.5, seed=0, call=0, per_channel=False):
     return (np.where(kept, x, _LOWEST) - x.dtype.type(_LOWEST * p)) * x.dtype.type(slope)
 
 
+@with_out
 def alpha_dropout_backward(dy, p=0.5, seed=0, call=0, per_channel=False):
     """Gradient of `alpha_dropout`."""
     dy = _arguments.floats(dy, "dy")

@@ -14,6 +14,7 @@ import numpy as np
 from cconv import _loss
 from cconv.functional import _arguments
 from cconv.functional._arguments import one_of, real
+from cconv.functional._out import with_out
 
 _NAMES = (
     "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits",
@@ -86,6 +87,7 @@ def mse_loss(x, target, reduction="mean"):
     return total if reduction == "sum" else total / x.size if x.size else math.nan
 
 
+@with_out
 def mse_loss_backward(x, target, reduction="mean", grad_output=1.0):
     """Gradient of `mse_loss` times `grad_output`: 2 (x - target), over the size with "mean"."""
     x, target, channels_last = _pair(x, target)
@@ -103,6 +105,7 @@ def l1_loss(x, target, reduction="mean"):
     return _reduced(np.abs(x - target), reduction)
 
 
+@with_out
 def l1_loss_backward(x, target, reduction="mean", grad_output=1.0):
     """Gradient of `l1_loss` times `grad_output`: the sign of x - target, 0 where they are equal."""
     x, target, _ = _pair(x, target)
@@ -117,6 +120,7 @@ def huber_loss(x, target, reduction="mean", delta=1.0):
     return _reduced(np.where(distance <= delta, distance * distance / 2, delta * (distance - delta / 2)), reduction)
 
 
+@with_out
 def huber_loss_backward(x, target, reduction="mean", delta=1.0, grad_output=1.0):
     """Gradient of `huber_loss` times `grad_output`: x - target kept within -delta .. delta."""
     x, target, _ = _pair(x, target)
@@ -132,6 +136,7 @@ def smooth_l1_loss(x, target, reduction="mean", beta=1.0):
     return loss / beta if isinstance(loss, float) else loss / loss.dtype.type(beta)
 
 
+@with_out
 def smooth_l1_loss_backward(x, target, reduction="mean", beta=1.0, grad_output=1.0):
     """Gradient of `smooth_l1_loss` times `grad_output`."""
     if _at_least(beta, 0, "beta") == 0:
@@ -180,6 +185,7 @@ def binary_cross_entropy(x, target, weight=None, reduction="mean"):
     return _reduced(-(target * hit + (1 - target) * miss) * _weight(weight, "weight", x), reduction)
 
 
+@with_out
 def binary_cross_entropy_backward(x, target, weight=None, reduction="mean", grad_output=1.0):
     """Gradient of `binary_cross_entropy` times `grad_output`: (x - target) / (x (1 - x)), the divisor at least 1e-12."""
     x, target, _ = _pair(x, target)
@@ -216,6 +222,7 @@ def binary_cross_entropy_with_logits(x, target, weight=None, reduction="mean", p
     return _reduced(losses * _weight(weight, "weight", x), reduction)
 
 
+@with_out
 def binary_cross_entropy_with_logits_backward(
     x, target, weight=None, reduction="mean", pos_weight=None, grad_output=1.0
 ):
@@ -244,6 +251,7 @@ def sigmoid_focal_loss(x, target, alpha=0.25, gamma=2.0, reduction="none"):
     return _reduced(entropy * missed**gamma * balance, reduction)
 
 
+@with_out
 def sigmoid_focal_loss_backward(x, target, alpha=0.25, gamma=2.0, reduction="none", grad_output=1.0):
     """Gradient of `sigmoid_focal_loss` times `grad_output`."""
     x, target, gamma, balance, p, entropy, missed = _focal(x, target, alpha, gamma)
@@ -268,6 +276,7 @@ def hinge_embedding_loss(x, target, margin=1.0, reduction="mean"):
     return _reduced(np.where(_signs(target), x, np.maximum(margin - x, 0)), reduction)
 
 
+@with_out
 def hinge_embedding_loss_backward(x, target, margin=1.0, reduction="mean", grad_output=1.0):
     """Gradient of `hinge_embedding_loss` times `grad_output`."""
     x, target, _ = _pair(x, target)
@@ -300,6 +309,7 @@ def kl_div(x, target, reduction="mean", log_target=False):
     return loss / share if share > 1 else loss
 
 
+@with_out
 def kl_div_backward(x, target, reduction="mean", log_target=False, grad_output=1.0):
     """Gradient of `kl_div` times `grad_output`: -target."""
     x, target, _ = _pair(x, target)

@@ -7,11 +7,13 @@ import numpy as np
 
 from cconv import _conv
 from cconv.functional._arguments import activation, floats, output_sizes, paddings, spatial
+from cconv.functional._out import with_out
 
 __all__ = ["im2col", "col2im"]
 
 
-def im2col(x, kernel_size, stride=1, padding=0, dilation=1):
+@with_out
+def im2col(x, kernel_size, stride=1, padding=0, dilation=1, *, out=None):
     """The patch under every window position as a column.
 
     Parameters
@@ -34,10 +36,11 @@ def im2col(x, kernel_size, stride=1, padding=0, dilation=1):
     if not 3 <= x.ndim <= 5:
         raise ValueError(f"x must have shape (N, C, spatial...) with 1 to 3 spatial axes, got {x.shape}")
     x, _ = activation(x, "x", x.ndim)
-    return _conv.im2col(x, *_window(x.shape[2:], kernel_size, stride, padding, dilation, "im2col"))
+    return _conv.im2col(x, *_window(x.shape[2:], kernel_size, stride, padding, dilation, "im2col"), out)
 
 
-def col2im(cols, output_size, kernel_size, stride=1, padding=0, dilation=1):
+@with_out
+def col2im(cols, output_size, kernel_size, stride=1, padding=0, dilation=1, *, out=None):
     """Add every column back to the places its patch came from: the transpose of `im2col`.
 
     Parameters
@@ -68,7 +71,7 @@ def col2im(cols, output_size, kernel_size, stride=1, padding=0, dilation=1):
     if cols.shape[1] % taps != 0:
         raise ValueError(f"cols must have a multiple of {taps} rows for kernel_size {window[0]}, got {cols.shape}")
     shape = (cols.shape[0], cols.shape[1] // taps, *size)
-    return _conv.col2im(np.ascontiguousarray(cols), shape, *window)
+    return _conv.col2im(np.ascontiguousarray(cols), shape, *window, out)
 
 
 def _is_sequence(value):

@@ -4,6 +4,7 @@ import numpy as np
 
 from cconv import _linear
 from cconv.functional import _arguments
+from cconv.functional._out import with_out
 from cconv.runtime import load_blas
 
 __all__ = ["linear", "linear_backward"]
@@ -23,7 +24,8 @@ def _need_blas(dtype):
         load_blas()
 
 
-def linear(x, weight, bias=None):
+@with_out
+def linear(x, weight, bias=None, *, out=None):
     """y = x @ weight.T + bias.
 
     Parameters
@@ -46,7 +48,7 @@ def linear(x, weight, bias=None):
     x, weight = _operands(x, weight)
     bias = _arguments.parameter(bias, "bias", weight.shape[:1], x.dtype)
     _need_blas(x.dtype)
-    return _linear.forward(x, weight, bias)
+    return _linear.forward(x, weight, bias, False, out)
 
 
 def linear_backward(dy, x, weight):

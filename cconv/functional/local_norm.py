@@ -3,10 +3,12 @@
 import numpy as np
 
 from cconv.functional._arguments import activation, floats, like, real, whole
+from cconv.functional._out import with_out
 
 __all__ = ["local_response_norm", "local_response_norm_backward"]
 
 
+@with_out
 def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
     """y_c = x_c / (k + alpha/size * sum of x_j^2)^beta, j over the `size` channels around c.
 
@@ -31,6 +33,7 @@ def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
     return _normalised(x, _scale(x, *options), options)
 
 
+@with_out
 def local_response_norm_backward(dy, x, size, alpha=1e-4, beta=0.75, k=1.0):
     """Gradient of `local_response_norm` for x.
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from cconv import _loss
 from cconv.functional import _arguments
+from cconv.functional._out import with_out
 
 __all__ = [
     "softmax", "log_softmax", "softmax_backward", "log_softmax_backward", "cross_entropy", "cross_entropy_backward",
@@ -18,16 +19,16 @@ def _axis(x, dim):
     return dim % x.ndim
 
 
-def _softmax(x, dim, log):
+def _softmax(x, dim, log, out):
     x = _arguments.floats(x, "x")
     axis = _axis(x, dim)
     if _arguments.is_channels_last(x):
         there = _loss.softmax(np.moveaxis(x, 1, -1), x.ndim - 1 if axis == 1 else axis - (axis > 1), log)
         return np.moveaxis(there, -1, 1)
-    return _loss.softmax(np.ascontiguousarray(x), axis, log)
+    return _loss.softmax(np.ascontiguousarray(x), axis, log, out)
 
 
-def _softmax_backward(dy, y, dim, log):
+def _softmax_backward(dy, y, dim, log, out):
     y = _arguments.floats(y, "y")
     axis = _axis(y, dim)
     channels_last = _arguments.is_channels_last(y)
@@ -35,10 +36,11 @@ def _softmax_backward(dy, y, dim, log):
     if channels_last:
         there = [np.moveaxis(a, 1, -1) for a in (dy, y)]
         return np.moveaxis(_loss.softmax_backward(*there, y.ndim - 1 if axis == 1 else axis - (axis > 1), log), -1, 1)
-    return _loss.softmax_backward(dy, np.ascontiguousarray(y), axis, log)
+    return _loss.softmax_backward(dy, np.ascontiguousarray(y), axis, log, out)
 
 
-def softmax(x, dim=1):
+@with_out
+def softmax(x, dim=1, *, out=None):
     """exp(x) / sum(exp(x)) over axis `dim`.
 
     Parameters
@@ -57,22 +59,25 @@ def softmax(x, dim=1):
     TypeError
         For other dtypes.
     """
-    return _softmax(x, dim, False)
+    return _softmax(x, dim, False, out)
 
 
-def log_softmax(x, dim=1):
+@with_out
+def log_softmax(x, dim=1, *, out=None):
     """x - log(sum(exp(x))) over axis `dim`; arguments and errors as `softmax`."""
-    return _softmax(x, dim, True)
+    return _softmax(x, dim, True, out)
 
 
-def softmax_backward(dy, y, dim=1):
+@with_out
+def softmax_backward(dy, y, dim=1, *, out=None):
     """Gradient of `softmax` from its output `y`: y * (dy - sum(y * dy))."""
-    return _softmax_backward(dy, y, dim, False)
+    return _softmax_backward(dy, y, dim, False, out)
 
 
-def log_softmax_backward(dy, y, dim=1):
+@with_out
+def log_softmax_backward(dy, y, dim=1, *, out=None):
     """Gradient of `log_softmax` from its output `y`: dy - exp(y) * sum(dy)."""
-    return _softmax_backward(dy, y, dim, True)
+    return _softmax_backward(dy, y, dim, True, out)
 
 
 def classes(target, shape):
@@ -167,6 +172,7 @@ def cross_entropy_forward(logits, target, weight=None, ignore_index=-100, reduct
     return _reduced(loss, gradient), gradient
 
 
+@with_out
 def cross_entropy_backward(
     logits, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0, grad_output=1.0
 ):
@@ -181,6 +187,7 @@ def nll_loss(log_probabilities, target, weight=None, ignore_index=-100, reductio
     return _reduced(loss, log_probabilities)
 
 
+@with_out
 def nll_loss_backward(log_probabilities, target, weight=None, ignore_index=-100, reduction="mean", grad_output=1.0):
     """Gradient of `nll_loss` times `grad_output`."""
     _, gradient = _entropy(log_probabilities, target, weight, ignore_index, reduction, 0.0, True, True)

@@ -6,6 +6,7 @@ import numpy as np
 
 from cconv.functional import pool
 from cconv.functional._arguments import flag, floats, is_channels_last, like, real, spatial
+from cconv.functional._out import with_out
 from cconv.functional._ranks import each_rank
 
 __all__ = [f"lp_pool{rank}d{suffix}" for suffix in ("", "_backward") for rank in (1, 2, 3)]
@@ -20,6 +21,7 @@ def _checked(rank, x, norm_type, kernel_size):
     return np.absolute(x, dtype=np.float64), p, math.prod(spatial(kernel_size, rank, "kernel_size"))
 
 
+@with_out
 def _lp_pool(rank, x, norm_type, kernel_size, stride=None, ceil_mode=False, padding=0, dilation=1):
     """(SUM |x|^p)^(1/p) over every window with p = norm_type, #-D.
 
@@ -48,6 +50,7 @@ def _lp_pool(rank, x, norm_type, kernel_size, stride=None, ceil_mode=False, padd
     return average.astype(floats(x, "x").dtype)
 
 
+@with_out
 def _lp_pool_backward(rank, dy, x, norm_type, kernel_size, stride=None, ceil_mode=False, padding=0, dilation=1):
     """Gradient of lp_pool#d: dx = x |x|^(p-2) times the dy y^(1-p) of the windows that saw it; 0 where x or y is 0.
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from cconv.functional import _arguments
 from cconv.functional._arguments import one_of, real
+from cconv.functional._out import with_out
 from cconv.functional.loss import classes, log_softmax
 
 __all__ = [
@@ -100,6 +101,7 @@ def multi_margin_loss(x, target, p=1, margin=1.0, weight=None, reduction="mean")
     return s.reduced((excess**p).sum(1) * s.weight / s.x.shape[1], s.target.size)
 
 
+@with_out
 def multi_margin_loss_backward(x, target, p=1, margin=1.0, weight=None, reduction="mean", grad_output=1.0):
     """Gradient of `multi_margin_loss` times `grad_output`."""
     s, excess = _margins(x, target, p, margin, weight, reduction)
@@ -115,6 +117,7 @@ def hinge_loss(x, target, margin=1.0, reduction="mean"):
     return s.reduced(excess.sum(1), s.target.size)
 
 
+@with_out
 def hinge_loss_backward(x, target, margin=1.0, reduction="mean", grad_output=1.0):
     """Gradient of `hinge_loss` times `grad_output`."""
     s, excess = _margins(x, target, 1, margin, None, reduction)
@@ -161,6 +164,7 @@ def focal_loss(x, target, gamma=2.0, weight=None, ignore_index=-100, reduction="
     return s.reduced(losses, s.weight.sum())
 
 
+@with_out
 def focal_loss_backward(x, target, gamma=2.0, weight=None, ignore_index=-100, reduction="mean", grad_output=1.0):
     """Gradient of `focal_loss` times `grad_output`."""
     s, gamma, logs, p, p_target, missed = _focal(x, target, gamma, weight, ignore_index, reduction)

@@ -6,6 +6,7 @@ import numpy as np
 
 from cconv import _norm
 from cconv.functional import _arguments
+from cconv.functional._out import with_out
 
 __all__ = ["batch_norm_forward", "batch_norm_backward", "batch_norm_inference", "batch_norm_running"]
 
@@ -120,7 +121,8 @@ def batch_norm_backward(dy, x, mean, rstd, weight=None):
     return dx, dweight, dbias
 
 
-def batch_norm_inference(x, running_mean, running_var, weight=None, bias=None, eps=1e-5):
+@with_out
+def batch_norm_inference(x, running_mean, running_var, weight=None, bias=None, eps=1e-5, *, out=None):
     """Normalise every channel by given statistics.
 
     y = (x - running_mean) / sqrt(running_var + eps) * weight + bias
@@ -147,7 +149,7 @@ def batch_norm_inference(x, running_mean, running_var, weight=None, bias=None, e
     bias = _arguments.parameter(bias, "bias", (channels,), x.dtype)
     mean = _statistic(running_mean, "running_mean", channels)
     var = _statistic(running_var, "running_var", channels)
-    return _norm.inference(x, channels_last, mean, var, weight, bias, eps_of(eps))
+    return _norm.inference(x, channels_last, mean, var, weight, bias, eps_of(eps), out=out)
 
 
 def batch_norm_running(running_mean, running_var, mean, var, count, momentum=0.1, *, decay=None, unbiased=True):

@@ -4,6 +4,7 @@ import numpy as np
 
 from cconv import _runtime
 from cconv.functional._arguments import floats, is_channels_last, one_of, real, whole
+from cconv.functional._out import with_out
 
 __all__ = ["pad", "pad_backward"]
 
@@ -124,6 +125,7 @@ def _array(x, name):
     return x
 
 
+@with_out
 def pad(x, pad, mode="constant", value=None):
     """Put elements in front of and behind the last axes, or with negative numbers take them away.
 
@@ -157,6 +159,7 @@ def fill_value(value):
     return float(value) if isinstance(value, (float, np.floating)) else real(value, "value")
 
 
+@with_out
 def pad_backward(dy, pad, mode="constant"):
     """Gradient of `pad`: each dy is added where its element came from; that of the constant is dropped.
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from cconv._pool import Pooling
 from cconv.functional._arguments import activation, flag, like, numbers_of, paddings, spatial, whole
+from cconv.functional._out import with_out
 from cconv.functional._ranks import each_rank
 
 __all__ = [
@@ -89,7 +90,10 @@ def gradient(dy, pooling, channels_last, dtype):
     return like(dy, "dy", pooling.output_shape, channels_last, dtype)
 
 
-def _max_pool(rank, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+@with_out
+def _max_pool(
+    rank, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False, *, out=None
+):
     """Maximum of every window, #-D.
 
     Parameters
@@ -119,10 +123,11 @@ def _max_pool(rank, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mod
     )
     if flag(return_indices, "return_indices"):
         return pooling.max_with_indices(x)
-    return pooling.max(x)
+    return pooling.max(x, out)
 
 
-def _max_pool_backward(rank, dy, indices, input_size):
+@with_out
+def _max_pool_backward(rank, dy, indices, input_size, *, out=None):
     """Gradient of max_pool#d: each dy is added where its maximum was, 0 elsewhere.
 
     Parameters
@@ -145,9 +150,10 @@ def _max_pool_backward(rank, dy, indices, input_size):
     shape = dy.shape[:2] + spatial(input_size, rank, "input_size")
     name = f"max_pool{rank}d_backward"
     pooling = prepared(name, shape, dy.dtype.num, channels_last, output=dy.shape[2:])
-    return pooling.max_backward_indices(dy, indices)
+    return pooling.max_backward_indices(dy, indices, out)
 
 
+@with_out
 def _avg_pool(
     rank,
     x,
@@ -158,6 +164,8 @@ def _avg_pool(
     count_include_pad=True,
     divisor_override=None,
     dilation=1,
+    *,
+    out=None,
 ):
     """Average of every window, #-D.
 
@@ -181,7 +189,7 @@ def _avg_pool(
     x, channels_last = image(x, "x", rank)
     geometry = window(rank, x.shape[2:], kernel_size, stride, padding, dilation)
     options = average_options(ceil_mode, count_include_pad, divisor_override)
-    return prepared(f"avg_pool{rank}d", x.shape, x.dtype.num, channels_last, **options, **geometry).average(x)
+    return prepared(f"avg_pool{rank}d", x.shape, x.dtype.num, channels_last, **options, **geometry).average(x, out)
 
 
 def average_options(ceil_mode, count_include_pad, divisor_override):
@@ -192,6 +200,7 @@ def average_options(ceil_mode, count_include_pad, divisor_override):
     }
 
 
+@with_out
 def _avg_pool_backward(
     rank,
     dy,
@@ -203,6 +212,8 @@ def _avg_pool_backward(
     count_include_pad=True,
     divisor_override=None,
     dilation=1,
+    *,
+    out=None,
 ):
     """Gradient of avg_pool#d: each dy, divided as its window was, goes to every element the window saw.
 
@@ -227,10 +238,11 @@ def _avg_pool_backward(
     options = average_options(ceil_mode, count_include_pad, divisor_override)
     name, shape = f"avg_pool{rank}d_backward", dy.shape[:2] + size
     pooling = prepared(name, shape, dy.dtype.num, channels_last, **options, **geometry)
-    return pooling.average_backward(gradient(dy, pooling, channels_last, dy.dtype))
+    return pooling.average_backward(gradient(dy, pooling, channels_last, dy.dtype), out)
 
 
-def _adaptive_avg_pool(rank, x, output_size):
+@with_out
+def _adaptive_avg_pool(rank, x, output_size, *, out=None):
     """Average over regions that divide x evenly into `output_size`, #-D.
 
     Output o of an axis sees floor(o*in/out) <= i < ceil((o+1)*in/out).
@@ -251,10 +263,11 @@ def _adaptive_avg_pool(rank, x, output_size):
     """
     x, channels_last = image(x, "x", rank)
     size = adaptive_size(rank, x.shape[2:], output_size)
-    return prepared(f"adaptive_avg_pool{rank}d", x.shape, x.dtype.num, channels_last, output=size).average(x)
+    return prepared(f"adaptive_avg_pool{rank}d", x.shape, x.dtype.num, channels_last, output=size).average(x, out)
 
 
-def _adaptive_avg_pool_backward(rank, dy, input_size):
+@with_out
+def _adaptive_avg_pool_backward(rank, dy, input_size, *, out=None):
     """Gradient of adaptive_avg_pool#d.
 
     Parameters
@@ -274,10 +287,11 @@ def _adaptive_avg_pool_backward(rank, dy, input_size):
     dy, channels_last = image(dy, "dy", rank)
     shape = dy.shape[:2] + spatial(input_size, rank, "input_size")
     name = f"adaptive_avg_pool{rank}d_backward"
-    return prepared(name, shape, dy.dtype.num, channels_last, output=dy.shape[2:]).average_backward(dy)
+    return prepared(name, shape, dy.dtype.num, channels_last, output=dy.shape[2:]).average_backward(dy, out)
 
 
-def _adaptive_max_pool(rank, x, output_size, return_indices=False):
+@with_out
+def _adaptive_max_pool(rank, x, output_size, return_indices=False, *, out=None):
     """Maximum over the regions of adaptive_avg_pool#d.
 
     Parameters
@@ -299,7 +313,7 @@ def _adaptive_max_pool(rank, x, output_size, return_indices=False):
     x, channels_last = image(x, "x", rank)
     size = adaptive_size(rank, x.shape[2:], output_size)
     pooling = prepared(f"adaptive_max_pool{rank}d", x.shape, x.dtype.num, channels_last, output=size)
-    return pooling.max_with_indices(x) if flag(return_indices, "return_indices") else pooling.max(x)
+    return pooling.max_with_indices(x) if flag(return_indices, "return_indices") else pooling.max(x, out)
 
 
 max_pool1d, max_pool2d, max_pool3d = each_rank(_max_pool, "max_pool#d")

@@ -10,6 +10,7 @@ import numpy as np
 
 from cconv import _norm, _runtime
 from cconv.functional import _arguments
+from cconv.functional._out import with_out
 from cconv.functional.norm import eps_of
 
 __all__ = [
@@ -73,6 +74,7 @@ def layer_norm_forward(x, normalized_shape, weight, bias, eps):
     return _ordered(y, channels_last), backward
 
 
+@with_out
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     """Normalise over the last axes, whose sizes are `normalized_shape` (Ba, Kiros and Hinton 2016).
 
@@ -148,6 +150,7 @@ def group_norm_forward(x, num_groups, weight, bias, eps, what="group_norm"):
     return _ordered(y.reshape(x.shape), channels_last), backward
 
 
+@with_out
 def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
     """Normalise over the positions of `num_groups` groups of neighbouring channels (Wu and He 2018).
 
@@ -210,6 +213,7 @@ def instance_norm_forward(x, weight, bias, eps, what="instance_norm"):
     return y.reshape(x.shape), mean.reshape(n, channels), var.reshape(n, channels), backward
 
 
+@with_out
 def instance_norm(x, weight=None, bias=None, eps=1e-5):
     """Normalise each channel of each sample over its positions (Ulyanov, Vedaldi and Lempitsky 2016).
 

@@ -3,13 +3,15 @@
 import numpy as np
 
 from cconv.functional._arguments import spatial
+from cconv.functional._out import with_out
 from cconv.functional._ranks import each_rank
 from cconv.functional.pool import image, positions, prepared
 
 __all__ = [f"max_unpool{rank}d{suffix}" for suffix in ("", "_backward") for rank in (1, 2, 3)]
 
 
-def _max_unpool(rank, x, indices, output_size):
+@with_out
+def _max_unpool(rank, x, indices, output_size, *, out=None):
     """Put each value of x at its index in a plane of zeros (Zeiler and Fergus 2014), #-D.
 
     Parameters
@@ -31,10 +33,11 @@ def _max_unpool(rank, x, indices, output_size):
     indices = positions(indices, "indices", x.shape, channels_last)
     size = spatial(output_size, rank, "output_size")
     pooling = prepared(f"max_unpool{rank}d", x.shape, x.dtype.num, channels_last, output=size)
-    return pooling.unpool(x, indices)
+    return pooling.unpool(x, indices, out)
 
 
-def _max_unpool_backward(rank, dy, indices):
+@with_out
+def _max_unpool_backward(rank, dy, indices, *, out=None):
     """Gradient of max_unpool#d: dx = dy at each index.
 
     Parameters
@@ -57,7 +60,7 @@ def _max_unpool_backward(rank, dy, indices):
         raise ValueError(f"indices must have the batch and channels of dy {dy.shape}, got shape {shape}")
     indices = positions(indices, "indices", shape, channels_last)
     pooling = prepared(f"max_unpool{rank}d_backward", shape, dy.dtype.num, channels_last, output=dy.shape[2:])
-    return pooling.unpool_backward(dy, indices)
+    return pooling.unpool_backward(dy, indices, out)
 
 
 max_unpool1d, max_unpool2d, max_unpool3d = each_rank(_max_unpool, "max_unpool#d")
