@@ -70,11 +70,9 @@ def last_line(words):
 def measured(words, seed):
     """The last line of an example as numbers: test error in percent and seconds of training."""
     last = last_line([*words, "--seed", str(seed)])
-    kind, percent, length, unit = re.fullmatch(
-        r"test (error|accuracy) ([\d.]+) % after ([\d.]+) (s|minutes)", last
-    ).groups()
+    kind, percent, seconds = re.fullmatch(r"test (error|accuracy) ([\d.]+) % after ([\d.]+) s", last).groups()
     error = float(percent) if kind == "error" else 100 - float(percent)
-    return {"seed": seed, "error": round(error, 2), "seconds": float(length) * (60 if unit == "minutes" else 1)}
+    return {"seed": seed, "error": round(error, 2), "seconds": float(seconds)}
 
 
 def told(words):

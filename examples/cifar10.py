@@ -1,6 +1,6 @@
 """CIFAR-10 on two cores: a small residual network in minutes, ResNet-20 and a small VGG for comparison.
 
-    python examples/cifar10.py [resnet9 | resnet20 | vgg] [--epochs N] [--seed N] [--samples N]
+    python examples/cifar10.py [resnet9 | resnet20 | vgg] [--epochs N] [--seed N] [--samples N] [--save FILE]
 
 CIFAR-10 is read from $CCONV_DATA or the cache, or downloaded (pip install cconv[data]).
 """
@@ -63,6 +63,7 @@ def main():
     parser.add_argument("--epochs", type=int, help="passes over the data")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, help="train on the first N images alone")
+    parser.add_argument("--save", metavar="FILE", help="write the trained model, for cconv.Model.load")
     arguments = parser.parse_args()
     epochs, rate = RECIPES[arguments.network]
     epochs = arguments.epochs or epochs
@@ -81,7 +82,9 @@ def main():
         callbacks=[LearningRateScheduler(schedule, by_batch=True)],
     )  # fmt: skip
     seconds = time.perf_counter() - begin
-    print(f"test accuracy {100 * model.evaluate(*test)['accuracy']:.2f} % after {seconds / 60:.1f} minutes")
+    if arguments.save:
+        model.save(arguments.save)
+    print(f"test accuracy {100 * model.evaluate(*test)['accuracy']:.2f} % after {seconds:.0f} s")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from test_cifar import write_cifar10
 
+import cconv
+
 FOLDER = Path(__file__).parents[1] / "examples"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the examples are not part of this installation")
 
@@ -62,7 +64,9 @@ def test_plain_and_residual(tmp_path):
 @pytest.mark.parametrize("network", ["resnet9", "resnet20", "vgg"])
 def test_cifar10(tmp_path, network):
     write_cifar10(tmp_path / "cifar10")
-    assert run("cifar10.py", network, "--epochs", 1, CCONV_DATA=str(tmp_path)).startswith("test accuracy")
+    words = ["cifar10.py", network, "--epochs", 1, "--save", tmp_path / "m"]
+    assert re.fullmatch(r"test accuracy [\d.]+ % after \d+ s\n", run(*words, CCONV_DATA=str(tmp_path)))
+    assert cconv.Model.load(tmp_path / "m").loss.label_smoothing == 0.1
 
 
 @pytest.mark.skipif("CCONV_DATA" not in os.environ, reason="CCONV_DATA names no folder with the real MNIST")

@@ -31,6 +31,8 @@ def test_classes_labels_and_images(root):
     assert x.dtype == np.uint8 and y.tolist() == [0] * 7 + [1] * 7 + [2] * 7
     assert (x.mean(axis=(2, 3)).argmax(axis=1) == y).all()
     np.testing.assert_array_equal(folder[3], x[3])
+    np.testing.assert_array_equal(folder[[2, -1]], x[[2, -1]])
+    np.testing.assert_array_equal(folder[np.arange(len(folder)) % 2 == 0], x[::2])
     np.testing.assert_array_equal(folder[5:9], x[5:9])
     np.testing.assert_array_equal(folder.take([20, 0]), x[[20, 0]])
     assert ImageFolder(root, 8, channels=1).load()[0].shape == (21, 1, 8, 8)

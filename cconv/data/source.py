@@ -4,7 +4,7 @@ import numpy as np
 
 
 class Source:
-    """Base: has `shape` and `dtype` like the array it stands for, and `take`; slices and numbers index it.
+    """Base: has `shape` and `dtype` like the array it stands for, and `take`; numbers, slices, lists and masks index it.
 
     Attributes
     ----------
@@ -29,6 +29,8 @@ class Source:
     def __getitem__(self, key):
         if isinstance(key, slice):
             return self.take(np.arange(*key.indices(len(self))))
+        if isinstance(key, (list, np.ndarray)):
+            return self.take(np.arange(len(self))[key])
         return self.take([range(len(self))[key]])[0]
 
 
