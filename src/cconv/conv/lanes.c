@@ -224,19 +224,40 @@ typedef struct backward_job {
     float *dx;
     float *gradients;     /* a block each: all stages' dw, then db */
     int64_t gradient_size;
-    char *scratch;        /* per part: dpool, then a padded dy for each stage */
+    char *scratch;        /* per part: dpool, then dy for each stage */
     int64_t scratch_size, dpool_size;
     int64_t dy_offset[CC_LANES_STAGES];
 } backward_job;
 
-/* The output gradient of a stage with the padding that turns dx into a plain convolution. */
-static cc_lanes_target dy_target(const cc_lanes_stage *stage, char *scratch, int64_t offset)
+/* The output gradient of a stage, where it is asked for dx with the padding that makes that a plain convolution. */
+static cc_lanes_target dy_target(const backward_job *job, int index, char *scratch, int64_t offset)
 {
+    const cc_lanes_stage *stage = &job->chain->stage[index];
     const cc_lanes_shape *s = &stage->shape;
+    float *data = scratch == NULL ? NULL : (float *)(void *)(scratch + offset);
+    if (index == 0 && job->dx == NULL)
+        return (cc_lanes_target){.data = data, .rows = s->oh, .columns = s->ow};
     const int64_t top = s->kh - 1 - stage->top, left = s->kw - 1 - stage->left;
-    return (cc_lanes_target){.data = scratch == NULL ? NULL : (float *)(void *)(scratch + offset),
-                             .rows = s->oh + top + s->kh - 1 - stage->bottom,
+    return (cc_lanes_target){.data = data, .rows = s->oh + top + s->kh - 1 - stage->bottom,
                              .columns = s->ow + left + s->kw - 1 - stage->right, .top = top, .left = left};
+}
+
+/* Zeros around what unpooling writes, where anything reads them. */
+static void clear_border(const backward_job *job, int index, char *scratch)
+{
+    const cc_lanes_shape *s = &job->chain->stage[index].shape;
+    const cc_lanes_target dy = dy_target(job, index, scratch, job->dy_offset[index]);
+    const int64_t lanes = job->context->kernels->lanes, end = dy.left + 2 * s->pw;
+    const size_t vector = (size_t)lanes * sizeof(float);
+    if (index == 0 && job->dx == NULL)
+        return;
+    for (int64_t i = 0; i < s->oc; i++)
+        for (int64_t y = 0; y < dy.rows; y++) {
+            float *row = dy.data + (i * dy.rows + y) * dy.columns * lanes;
+            const bool inside = y >= dy.top && y < dy.top + 2 * s->ph;
+            memset(row, 0, vector * (size_t)(inside ? dy.left : dy.columns));
+            memset(row + end * lanes, 0, vector * (size_t)(inside ? dy.columns - end : 0));
+        }
 }
 
 static void stage_backward(const backward_job *job, int index, const char *block, char *scratch, float *dpool,
@@ -245,7 +266,7 @@ static void stage_backward(const backward_job *job, int index, const char *block
     const cc_lanes_stage *stage = &job->chain->stage[index];
     const cc_lanes_shape *s = &stage->shape;
     const cc_lanes_kernels *kernels = &job->context->kernels->lanes_chain;
-    const cc_lanes_target dy = dy_target(stage, scratch, job->dy_offset[index]);
+    const cc_lanes_target dy = dy_target(job, index, scratch, job->dy_offset[index]);
     kernels->unpool(s, dpool, (const uint8_t *)(block + job->layout.place[index]), dy, db);
     kernels->weight_gradient(s, (const float *)(const void *)(block + job->layout.x[index]), dy, dw);
     if (index == 0 && job->dx == NULL)
@@ -267,7 +288,8 @@ static void backward_blocks(void *argument, int64_t begin, int64_t end, int part
     const cc_lanes_shape *last = &chain->stage[chain->stages - 1].shape;
     char *scratch = job->scratch + part * job->scratch_size;
     float *dpool = (float *)(void *)scratch;
-    memset(scratch, 0, (size_t)job->scratch_size);
+    for (int i = 0; i < chain->stages; i++)
+        clear_border(job, i, scratch);
 
     for (int64_t b = begin; b < end; b++) {
         const char *block = job->saved + b * job->layout.block;
@@ -311,7 +333,7 @@ static void plan_backward(backward_job *job)
     job->dpool_size = cc_max(job->dpool_size, chain->ic * chain->h * chain->w * vector);
     job->scratch_size = job->dpool_size;
     for (int i = 0; i < chain->stages; i++) {
-        const cc_lanes_target dy = dy_target(&chain->stage[i], NULL, 0);
+        const cc_lanes_target dy = dy_target(job, i, NULL, 0);
         job->dy_offset[i] = job->scratch_size;
         job->scratch_size += chain->stage[i].oc * dy.rows * dy.columns * vector;
     }
