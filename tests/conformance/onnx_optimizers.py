@@ -45,5 +45,14 @@ def momentum(options, rate, step, *tensors):
     return one_step(optimizer, LATE, tensors, ("momentum_buffer",))
 
 
+def adagrad(options, rate, step, *tensors):
+    optimizer = optim.Adagrad(
+        float(rate), options.get("decay_factor", 0.0), options.get("norm_coefficient", 0.0),
+        eps=options.get("epsilon", 1e-6),
+    )  # fmt: skip
+    return one_step(optimizer, int(step), tensors, ("sum",))
+
+
+OPERATORS["Adagrad"] = adagrad
 OPERATORS["Adam"] = adam
 OPERATORS["Momentum"] = momentum

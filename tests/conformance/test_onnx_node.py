@@ -20,7 +20,7 @@ COUNTS = {
 }  # fmt: skip
 FURTHER = {
     "MatMul": 7, "Add": 8, "Reshape": 10, "Sigmoid": 2, "Tanh": 2, "Elu": 3, "PRelu": 2, "LpPool": 8,
-    "MeanVarianceNormalization": 1, "Adam": 2, "Momentum": 3, "Selu": 3, "Softplus": 2,
+    "MeanVarianceNormalization": 1, "Adagrad": 2, "Adam": 2, "Momentum": 3, "Selu": 3, "Softplus": 2,
     "HardSigmoid": 3, "HardSwish": 1, "Gelu": 4,
 }  # fmt: skip
 
