@@ -9,6 +9,7 @@ from command_line import cli, failure, usage_error
 import cconv
 from cconv import optim
 from cconv.commands import recipe
+from cconv.commands.datasets import described
 
 QUICK = ["train", "--epochs", 2, "--batch-size", 128, "--quiet", "--threads", 1]
 CLASSES = {
@@ -51,6 +52,23 @@ def test_schedules_end_where_they_say():
         for epoch, rate in zip((0, 2, 10, 20), rates, strict=True):
             if rate is not None:
                 assert abs(schedule(epoch) - rate) < 0.011 if name == "cosine" else np.isclose(schedule(epoch), rate)
+
+
+def test_learning_rates_fit_the_network(no_draws):
+    """At the rate for batch norm VGG stays at chance, and NiN ends in NaN."""
+    for words, net, rate in (
+        ([], cconv.models.lenet5(), 0.05), (["--variant", "1998"], cconv.models.lenet5(variant="1998"), 0.05 / 8),
+        (["vgg11"], cconv.models.vgg11(variant="cifar10"), 0.005),
+        (["vgg11", "--optimizer", "adam"], cconv.models.vgg11(variant="cifar10"), 0.0003),
+        (["vgg11", "--batch-norm"], cconv.models.vgg11(variant="cifar10", batch_norm=True), 0.05),
+        (["vgg11", "--lr", "0.3"], cconv.models.vgg11(variant="cifar10"), 0.3),
+        (["nin", "--data", "cifar10"], cconv.models.nin(variant="cifar10"), 0.02),
+        (["lenet5", "--data", "cifar10"], cconv.models.lenet5(in_channels=3), 0.02),
+        (["resnet20", "--data", "cifar10"], cconv.models.resnet20(), 0.2),
+        (["alexnet", "--data", "cifar10"], cconv.models.alexnet(variant="d2l"), 0.02),
+    ):  # fmt: skip
+        arguments = recipe_arguments(*words)
+        assert np.isclose(recipe.optimizer(arguments, described(arguments.data, None), net).lr, rate)
 
 
 def recipe_arguments(*words):

@@ -81,7 +81,8 @@ def run(arguments):
     train, test = datasets.load(arguments.data, arguments.data_root, shape)
     epochs = arguments.epochs or data_set.epochs
     batch_size = arguments.batch_size or data_set.batch_size
-    steering, augment = recipe.callbacks(arguments, data_set, epochs), recipe.augment(arguments, data_set)
+    steering = recipe.callbacks(arguments, data_set, model.net, epochs)
+    augment = recipe.augment(arguments, data_set)
     folder = arguments.resume or arguments.out or runs.new_folder(arguments.network, Path(arguments.data).name)
     checkpoint, callbacks = folder / runs.CHECKPOINT, [*_keeping(arguments, folder), *steering]
     if not arguments.resume:
@@ -122,7 +123,7 @@ def _model(arguments, data_set):
         model = Model.load(arguments.resume / runs.CHECKPOINT)
         return model, model.input_shape
     net = _network(arguments, data_set)
-    model = Model(net, recipe.loss(arguments), recipe.optimizer(arguments, data_set))
+    model = Model(net, recipe.loss(arguments), recipe.optimizer(arguments, data_set, net))
     model.notes = {"network": arguments.network, "data": arguments.data, "frame": data_set.frame}
     if data_set.names:
         model.notes["classes"] = list(data_set.names)
