@@ -184,6 +184,26 @@ def test_other_shapes(name):
                 assert str(error)
 
 
+SAMPLES = {"x", "dy", "y", "target", "logits", "log_probabilities", "cols", "indices"}  # have a batch
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"batch_norm_running"}))
+def test_empty_batch(name):
+    """No samples: no rows in the results, parameters' gradients of 0, the mean of no losses."""
+    call = CALLS[name]
+    expected = results(name, call)
+    keys = SAMPLES & set(arrays(call))
+    if "entropy_with_logits" in name:
+        keys.add("weight")
+    empty = call | {key: call[key][:0] for key in keys}
+    for got, full in zip(results(name, empty), expected, strict=True):
+        assert got.dtype == full.dtype
+        if got.shape == full.shape:
+            assert not np.nan_to_num(got, nan=0).any()
+        else:
+            assert got.shape == (0, *full.shape[1:])
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value", "ignore:divide by zero")
 def test_options_of_any_kind(name):

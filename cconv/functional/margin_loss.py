@@ -31,7 +31,7 @@ class _Scores:
         self.counted = self.counted.reshape(-1)
         self.target = np.where(self.counted, target.reshape(-1), 0)
         self.at = np.arange(self.target.size), self.target
-        self.scores = np.moveaxis(x, 1, -1).reshape(-1, x.shape[1]).astype(np.float64)
+        self.scores = np.moveaxis(x, 1, -1).reshape(self.target.size, x.shape[1]).astype(np.float64)
         weight = _arguments.parameter(weight, "weight", (x.shape[1],), x.dtype)
         self.weight = self.counted * (1.0 if weight is None else weight.astype(np.float64)[self.target])
 
@@ -54,7 +54,7 @@ class _Scores:
             scale = real(grad_output, "grad_output")
             slopes = slopes * (scale / divisor if self.reduction == "mean" and divisor else scale)
         dx = np.empty_like(self.x)
-        np.moveaxis(dx, 1, -1)[...] = slopes.reshape(*self.shape, -1)
+        np.moveaxis(dx, 1, -1)[...] = slopes.reshape(*self.shape, self.x.shape[1])
         return dx
 
 

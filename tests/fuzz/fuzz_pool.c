@@ -182,10 +182,10 @@ static void average(fuzz *f, const cc_pooling *p, const sizes *s, const void *x,
                 (double)(p->divisor != 0 ? p->divisor : p->count_include_pad ? v.padded : v.inside);
             seen &= v.inside > 0;
             y64[to] = v.sum / divisor;
-            bound[to] = 100 * v.size / divisor;
+            bound[to] = 100 * v.size / fabs(divisor);
             for (int64_t i = 0; i < cc_min(v.inside, (int64_t)(sizeof v.at / sizeof *v.at)); i++) {
                 dx64[from + v.at[i] * s->step] += dy64[to] / divisor;
-                bound_dx[from + v.at[i] * s->step] += 100 * fabs(dy64[to]) / divisor;
+                bound_dx[from + v.at[i] * s->step] += 100 * fabs(dy64[to] / divisor);
             }
         }
     if (status != CC_OK) {
