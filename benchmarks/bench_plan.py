@@ -127,14 +127,20 @@ def _word(fits):
     return "yes" if fits else "NO"
 
 
-def table(head, rows):
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    for row in (head, *rows):
-        cells = [
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells))
+def table(titles, rows):
+    """Print the rows as they come."""
+    widths = [max(map(len, CASES)), 50, *[11] * (len(titles) - 2)]
+    _print(titles, widths)
+    for row in rows:
+        _print(row, widths)
+
+
+def _print(row, widths):
+    cells = [
+        cell.ljust(width) if i < 2 else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    print("  ".join(cells), flush=True)
 
 
 def main():
@@ -162,11 +168,11 @@ def main():
     if not options.time:
         print("memory of a training step, MB")
         titles = ["case", "", "plan: peak", "arena", "", "plan: total", "process", "", "agree"]
-        table(titles, [head(name) + memory(name, options.threads) for name in names])
+        table(titles, (head(name) + memory(name, options.threads) for name in names))
     if not options.memory:
         print(f"time of a training step on {options.threads} threads, ms")
         table(
-            ["case", "", "profile", "timed", "", "agree"], [head(name) + times(name, options.seconds) for name in names]
+            ["case", "", "profile", "timed", "", "agree"], (head(name) + times(name, options.seconds) for name in names)
         )
 
 

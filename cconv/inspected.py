@@ -61,7 +61,7 @@ class Inspected:
         return profile(self, x, y, steps)
 
     def memory_plan(self, batch_size, input_shape=None, max_memory=None):
-        """What a training step takes from memory, before it runs.
+        """What a training step takes from memory, before it runs; the batch itself is not counted.
 
         Parameters
         ----------

@@ -6,6 +6,7 @@ and pages that nobody writes to cost nothing. So the plan is what will happen, t
 
 import contextlib
 import math
+import tracemalloc
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,9 +55,10 @@ class MemoryPlan:
     peak : int, largest value of `timeline`: the highest `in_use` of the arena above what it was before
     peak_at : (layer, phase) then
     reserved : int, what the arena takes from the system for that, whole pages and gaps between blocks included
+    temporaries : int, what NumPy and Python themselves take at most during a step, outside the arena
     parameters, gradients, optimizer_state : int, bytes that live as long as the model; gradients are 0 where parameters are
         updated as backward goes
-    total : int, `reserved` and these three
+    total : int, `reserved`, `temporaries` and these three
     units : list of Layer that the network runs one after the other, neighbours joined
     unit_calls : list of (index in `units`, phase, first event, event after the last)
     workspaces : dict, algorithm of convolution -> largest workspace of a layer that uses it
@@ -86,6 +88,7 @@ class MemoryPlan:
             sizes = [one.bytes for one in alive if one.kind == kind]
             lines.append(_line(f"  {kind}s, {len(sizes)} blocks", sum(sizes)))
         lines.append(_line("gaps between blocks", self.reserved - self.peak))
+        lines.append(_line("NumPy's temporaries", self.temporaries))
         lines.append(_line("total", self.total))
         for name in dict.fromkeys(["im2col", "winograd", *self.workspaces]):
             lines.append(_line(f"largest workspace of {name}", self.workspaces.get(name, 0)))
@@ -147,7 +150,7 @@ def plan(model, batch_size, sample, accumulating=False, stretches=None):
     else:
         y = np.zeros(other.net.output_shape(x.shape), model.dtype)
     # What the kernels leave undone may hold any numbers.
-    with np.errstate(all="ignore"), _runtime.arena_recording(rehearse=True) as events:
+    with np.errstate(all="ignore"), _runtime.arena_recording(rehearse=True) as events, _traced() as traced:
         with heads() as found:
             outputs, backward = other._fused.forward(x, True)
         value, loss_backward = other.loss.forward(outputs, y)
@@ -157,14 +160,30 @@ def plan(model, batch_size, sample, accumulating=False, stretches=None):
         last = _runtime.arena_recorded()
         del outputs, backward, value, loss_backward
         count = _runtime.arena_recorded()
+        temporaries = traced()
     if count > len(events):
         raise MemoryError(f"the step has {count} events, more than can be recorded")
-    described = _described(model, events[:last], observer.calls, leaves, at_once, x)
+    described = _described(model, events[:last], observer.calls, leaves, at_once, x, temporaries)
     described.stretches, described.units, described.unit_calls = stretches, units, unit_observer.calls
     return described
 
 
-def _described(model, events, calls, leaves, at_once, x):
+@contextlib.contextmanager
+def _traced():
+    """Yields a function that tells the most bytes that Python and NumPy themselves have taken since."""
+    alone = not tracemalloc.is_tracing()
+    if alone:
+        tracemalloc.start()
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    try:
+        yield lambda: max(0, tracemalloc.get_traced_memory()[1] - before)
+    finally:
+        if alone:
+            tracemalloc.stop()
+
+
+def _described(model, events, calls, leaves, at_once, x, temporaries):
     tensors, open_blocks = [], {}
     owner = _owners(calls, len(events))
     for event, (block, nbytes) in enumerate(events.tolist()):
@@ -186,7 +205,7 @@ def _described(model, events, calls, leaves, at_once, x):
     return MemoryPlan(
         batch_size=len(x), accumulate=1, cost="", tensors=tensors, timeline=timeline, peak=peak, peak_event=at,
         peak_at=call[:2], parameters=parameters, gradients=gradients, optimizer_state=state,
-        reserved=reserved, total=reserved + parameters + gradients + state, workspaces=_workspaces(tensors, leaves, x.itemsize), im2col_untiled=untiled,
+        reserved=reserved, temporaries=temporaries, total=reserved + temporaries + parameters + gradients + state, workspaces=_workspaces(tensors, leaves, x.itemsize), im2col_untiled=untiled,
         im2col_duplication=duplication,
     )  # fmt: skip
 

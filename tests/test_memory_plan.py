@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,8 @@ def test_plan_is_the_arena(name, batch_size):
     text = repr(plan)
     for word in ("parameters", "gradients", "optimiser state", "peak", "activation", "im2col", "winograd"):
         assert word in text
-    assert plan.total == plan.reserved + plan.parameters + plan.gradients + plan.optimizer_state
+    lasting = plan.parameters + plan.gradients + plan.optimizer_state
+    assert plan.total == plan.reserved + plan.temporaries + lasting and plan.temporaries < 3e6
     assert plan.peak <= plan.reserved <= 1.1 * plan.peak + (2 << 20)
     assert plan.timeline.max() == plan.peak and len(plan) == len(list(plan)) > 10
 
@@ -104,6 +106,18 @@ def test_im2col_lines():
     assert plan.im2col_duplication == pytest.approx(27 * 900 / (3 * 1024))
     assert 0 < plan.workspaces["im2col"] < 64e6
     assert plan.optimizer_state == 2 * plan.parameters
+
+
+def test_what_numpy_takes():
+    net = nn.Sequential(nn.LocalResponseNorm(5), nn.Flatten(), nn.Linear(8 * 64 * 64, 10, rng=0))
+    model, x = cconv.Model(net), np.zeros((16, 8, 64, 64), np.float32)
+    plan = model.memory_plan(16, (8, 64, 64))
+    model.train_on_batch(x, np.zeros(16, np.int64))
+    tracemalloc.start()
+    model.train_on_batch(x, np.zeros(16, np.int64))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert plan.temporaries > x.nbytes and plan.temporaries == pytest.approx(peak, rel=0.1)
 
 
 def test_arguments():

@@ -4,9 +4,12 @@ One convolution, several algorithms
 
 The same sums, made in different orders: which algorithms fit, how exact they are, and how the choice is yours.
 
-.. row:: 2.01 2.08 2.09 2.10 1.14 1.20
+.. row:: 2.01 2.06 2.08 2.09 2.10 1.14 1.20
 """
 
+from time import perf_counter
+
+import matplotlib.pyplot as plt
 import numpy as np
 
 import cconv.functional as F
@@ -31,7 +34,7 @@ print(f"{'1x1':14}", F.conv_algorithms(x.shape, (32, 64, 1, 1), channels_last=Tr
 # loops in double precision:
 
 exact = F.conv2d(x, w, padding=1, algo="reference")
-for algo in ("reference", "im2col", "direct", "winograd"):
+for algo in ("reference", "im2col", "direct", "winograd", "fft"):
     y = F.conv2d(x32, w32, padding=1, algo=algo)
     print(f"{algo:10} {np.linalg.norm(y - exact) / np.linalg.norm(exact):.1e} in float32")
 print(
@@ -46,6 +49,52 @@ results = [F.conv2d(xi, wi, padding=1, algo=algo) for algo in ("reference", "im2
 all((result == results[0]).all() for result in results)
 
 # %%
+# Fourier transforms
+# ------------------
+#
+# It is often said that the FFT is not used for convolution. With 3x3 kernels that is right: it is slower than all others, and rounds. But its
+# cost hardly depends on the size of the kernel, so from some size on it wins, the earlier the fewer channels there are to add up. ``algo="fft"`` must be asked for by name;
+# "auto" never takes it. The same layers by "auto" and by transforms, forward:
+
+assert "fft" not in F.conv_algorithms((4, 3, 96, 96), (16, 3, 31, 31), padding=15)
+sizes = (3, 5, 7, 9, 11, 15, 19, 23, 27, 31)
+
+
+def milliseconds(image, kernel, algo):
+    times = []
+    for _ in range(3):
+        start = perf_counter()
+        F.conv2d(image, kernel, padding="same", algo=algo)
+        times.append(1e3 * (perf_counter() - start))
+    return min(times)
+
+
+figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
+for axis, (channels, kernels) in zip(axes, ((1, 1), (3, 16)), strict=True):
+    image = rng.standard_normal((4, channels, 96, 96)).astype(np.float32)
+    times = {"auto": [], "fft": []}
+    for size in sizes:
+        kernel = (rng.standard_normal((kernels, channels, size, size)) / size).astype(np.float32)
+        difference = F.conv2d(image, kernel, padding="same", algo="fft") - F.conv2d(image, kernel, padding="same")
+        assert np.linalg.norm(difference) < 1e-5 * np.linalg.norm(F.conv2d(image, kernel, padding="same"))
+        for algo, into in times.items():
+            into.append(milliseconds(image, kernel, algo))
+    for algo, values in times.items():
+        axis.loglog(sizes, values, "o-", label=algo)
+    slower = [size for size, auto, fft in zip(sizes, *times.values(), strict=True) if fft >= auto]
+    axis.set(title=f"{channels} to {kernels} channels", xlabel="kernel size", xticks=sizes, xticklabels=sizes)
+    axis.minorticks_off()
+    last = max(slower, default=0)
+    print(f"{channels} to {kernels} channels: transforms are faster beyond {last}x{last}")
+axes[0].set(ylabel="ms")
+legend = axes[0].legend()
+
+# %%
+# ``python benchmarks/bench_fft.py`` in the repository measures more layers, with both backward passes.
+#
+# The choice is yours
+# -------------------
+#
 # A layer takes its own ``algo``, and refuses one that does not fit:
 
 layer = nn.Conv2d(64, 32, 3, padding=1, algo="direct", rng=0)

@@ -43,8 +43,21 @@ print("...")
 print("\n".join(str(summary).splitlines()[-4:]))
 
 # %%
+# The network itself
+# ------------------
+#
+# A few steps on four digits, enlarged to 224x224 pixels. With batch norm the loss falls at once, from ln 1000 = 6.91:
+
+(x, y), test = cconv.data.digits()
+images = np.repeat(np.kron(x[:4], np.ones((8, 8))), 3, axis=1)
+model = cconv.Model(models.googlenet(rng=0), optimizer=cconv.optim.SGD(0.02, momentum=0.9))
+print(images.shape, [f"{model.train_on_batch(images, y[:4])['loss']:.2f}" for _ in range(5)])
+
+# %%
 # A small relative
 # ----------------
+#
+# Reduced, to learn in seconds from digits of 28x28: two Inception blocks instead of nine, 40 and 80 channels instead of 256 to 1024, and a stem of one convolution.
 
 
 def inception(c_in, one, reduce3, three, reduce5, five, pool, rng):
@@ -65,7 +78,6 @@ small = nn.Sequential(
     inception(16, 8, 8, 16, 4, 8, 8, rng), nn.MaxPool2d(3, 2),
     inception(40, 16, 16, 32, 8, 16, 16, rng), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(80, 10, rng=rng),
 )  # fmt: skip
-(x, y), test = cconv.data.digits()
 model = cconv.Model(small, optimizer=cconv.optim.Adam(5e-3))
 model.fit(x, y, batch_size=64, epochs=5, verbose=0)
 print(f"{sum(p.size for p in small.parameters()):,} parameters", model.evaluate(*test))

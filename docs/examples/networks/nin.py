@@ -8,6 +8,8 @@ Its idea is sometimes given as "no convolution layers at all". It is the reverse
 dense network at every pixel; the last block has as many *output* channels as there are classes, and the mean over each map is the class's score.
 """
 
+import numpy as np
+
 import cconv
 from cconv import models, nn
 
@@ -25,16 +27,30 @@ for variant in ("d2l", "caffe", "cifar10"):
 print(f"d2l, 3 channels and 1000 classes {sum(p.size for p in models.nin(1000, 3, rng=0).parameters()):,}")
 
 # %%
+# The network itself
+# ------------------
+#
+# A few steps on eight digits, enlarged to 224x224 pixels. (Without batch norm it is slow to start; d2l's run takes ten epochs of 60,000 images.) The loss begins near
+# ln 10 = 2.30:
+
+(x, y), test = cconv.data.digits()
+images = np.kron(x[:8], np.ones((8, 8)))
+model = cconv.Model(net, optimizer=cconv.optim.SGD(0.05, momentum=0.9))
+print(images.shape, [f"{model.train_on_batch(images, y[:8])['loss']:.2f}" for _ in range(6)])
+
+# %%
 # A small relative
 # ----------------
+#
+# Reduced, to learn in seconds from 1,500 digits of 28x28: three blocks instead of four, 16 and 32 channels instead of 96 to 384, and batch norm behind each
+# convolution.
 
 
 def block(c_in, c_out, k, rng, **options):
-    return [
-        nn.Conv2d(c_in, c_out, k, rng=rng, **options), nn.BatchNorm2d(c_out), nn.ReLU(),
-        nn.Conv2d(c_out, c_out, 1, rng=rng + 1), nn.ReLU(),
-        nn.Conv2d(c_out, c_out, 1, rng=rng + 2), nn.ReLU(),
-    ]  # fmt: skip
+    layers = []
+    for n, conv in enumerate(((c_in, c_out, k), (c_out, c_out, 1), (c_out, c_out, 1))):
+        layers += [nn.Conv2d(*conv, rng=rng + n, **(options if n == 0 else {})), nn.BatchNorm2d(c_out), nn.ReLU()]
+    return layers
 
 
 small = nn.Sequential(
@@ -42,9 +58,8 @@ small = nn.Sequential(
     *block(16, 32, 3, 3, padding=1), nn.MaxPool2d(3, 2),
     *block(32, 10, 3, 6, padding=1)[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten(),
 )  # fmt: skip
-(x, y), test = cconv.data.digits()
 model = cconv.Model(small, optimizer=cconv.optim.Adam(5e-3))
-model.fit(x, y, batch_size=64, epochs=15, verbose=0)
+model.fit(x, y, batch_size=64, epochs=6, verbose=0)
 print(f"{sum(p.size for p in small.parameters()):,} parameters", model.evaluate(*test))
 
 # %%
