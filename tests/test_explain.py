@@ -273,13 +273,24 @@ def test_wrong_arguments_are_named(call, word):
         ("affine --input 3x3 --kernel 2x2", "w1  w2   0  w3  w4"), ("transpose", "2  6  4"),
         ("im2col --input 227x227x3 --kernel 11 --stride 4", "7.10 times"), ("winograd --tile 4 --kernel 3", "1/24"),
         ("complexity 100x100x256 --conv 1x1:64 --conv 3x3:256", "1,638,400,000"), ("transposed --input 2x2", "4  6  6  9"),
-        ("same --kernel 5 --dilation 3", "12 in total"), ("depth --input 224 --kernel 5 --target 4", "55 layers"),
+        ("same --kernel 5 --dilation 3", "12 in total"), ("affine --x=1,2,3,4,5 --w=-1,0,1", "w1  w2  w3"), ("depth --input 224 --kernel 5 --target 4", "55 layers"),
         ("shape --format latex --padding same", r"\section*"), ("", "TOPIC"),
     ],
 )  # fmt: skip
 def test_command_line(capsys, words, expected):
     assert main(["explain", *words.split()]) == 0
     assert expected in capsys.readouterr().out
+
+
+def test_numbers_of_your_own(capsys):
+    arguments = ["explain", "transpose", "--x", "3 1 4; 1 5 9; 2 6 5", "--w", "1 0; 0 -1"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "[ 3  1  4 ]" in printed and "[ -2  -8 ]" in printed
+    for wrong in ("1 2; 3", "", "a", "1 nan"):
+        with pytest.raises(SystemExit):
+            main(["explain", "kinds", "--x", wrong])
+        assert "rows of equally many numbers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", ["affine --input 900x900", "complexity 3 --conv 1:2", "winograd --tile 40"])

@@ -15,6 +15,17 @@ def _sizes(text):
     return tuple(int(part) for part in text.split("x"))
 
 
+def _numbers(text):
+    """ "1 2; 3 4" as an array of two rows; one row is one axis."""
+    try:
+        rows = np.array([[float(word) for word in re.split(r"[,\s]+", row.strip())] for row in text.split(";")])
+    except ValueError:
+        rows = np.array(np.nan)
+    if not np.isfinite(rows).all():
+        raise argparse.ArgumentTypeError(f"must be rows of equally many numbers, such as '1 2; 3 4'; got {text!r}")
+    return rows[0] if len(rows) == 1 else rows
+
+
 def _layer(text):
     """ "3x3:256" as ((3, 3), 256)."""
     kernel, mark, channels = text.partition(":")
@@ -33,11 +44,12 @@ def add(verbs):
     verb = add_verb(
         verbs, "explain", None, "show how convolution works, on numbers of your own",
         "Show what a layer does, with every number computed by the kernels that also train networks.\n"
-        "Kernels and inputs are 0, 1, 2, ... in the shape you name.",
+        "Kernels and inputs are your own numbers, or 0, 1, 2, ... in the shape you name.",
         [
             "cconv explain shape --input 227x227 --kernel 11x11 --stride 4",
             "cconv explain affine --input 3x3 --kernel 2x2",
             "cconv explain transpose --input 3x3 --kernel 2x2       why backward is the transpose of forward",
+            "cconv explain transpose --x '3 1 4; 1 5 9; 2 6 5' --w '1 0; 0 -1'       the same with your numbers",
             "cconv explain complexity 100x100x256 --conv 1x1:64 --conv 3x3:256",
             "cconv explain winograd --tile 4 --kernel 3 --format latex",
         ],
@@ -71,18 +83,17 @@ def _shape(arguments):
 def _affine(arguments):
     from cconv import explain
 
-    rank = max(len(arguments.input), len(arguments.kernel))
-    kernel, sizes = _spread(arguments.kernel, rank), _spread(arguments.input, rank)
-    page = explain.affine_matrix(_counted(kernel), sizes, **_window(arguments, rank)).page
-    return page.add_matrix("with names, C", explain.affine_symbols(kernel, sizes, **_window(arguments, rank)))
+    x, w = _arrays(arguments)
+    window = _window(arguments, x.ndim)
+    page = explain.affine_matrix(w, x.shape, **window).page
+    return page.add_matrix("with names, C", explain.affine_symbols(w.shape, x.shape, **window))
 
 
 def _transpose(arguments):
     from cconv import explain
 
-    rank = max(len(arguments.input), len(arguments.kernel))
-    kernel, sizes = _spread(arguments.kernel, rank), _spread(arguments.input, rank)
-    return explain.transpose(_counted(kernel), _counted(sizes), **_window(arguments, rank))
+    x, w = _arrays(arguments)
+    return explain.transpose(w, x, **_window(arguments, x.ndim))
 
 
 def _im2col(arguments):
@@ -97,22 +108,20 @@ def _im2col(arguments):
 def _commutativity(arguments):
     from cconv import explain
 
-    return explain.commutativity(_counted(arguments.input), _counted(_spread(arguments.kernel, len(arguments.input))))
+    return explain.commutativity(*_arrays(arguments))
 
 
 def _kinds(arguments):
     from cconv import explain
 
-    x, w = _counted(arguments.input), _counted(_spread(arguments.kernel, len(arguments.input)))
-    return explain.convolution_or_correlation(x, w)
+    return explain.convolution_or_correlation(*_arrays(arguments))
 
 
 def _transposed(arguments):
     from cconv import explain
 
-    rank = len(arguments.input)
-    stride = _spread(arguments.stride, rank)
-    return explain.transposed(_counted(arguments.input), _counted(_spread(arguments.kernel, rank)), stride)
+    x, w = _arrays(arguments)
+    return explain.transposed(x, w, _spread(arguments.stride, x.ndim))
 
 
 def _winograd(arguments):
@@ -154,6 +163,14 @@ def _counted(shape):
     return np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
 
 
+def _arrays(arguments):
+    """(x, w): the user's numbers, or counted ones in the shapes that were named."""
+    given = [array for array in (arguments.x, arguments.w) if array is not None]
+    rank = given[0].ndim if given else max(len(arguments.input), len(arguments.kernel))
+    x, w = (_spread(sizes, rank)[: rank if given else None] for sizes in (arguments.input, arguments.kernel))
+    return _counted(x) if arguments.x is None else arguments.x, _counted(w) if arguments.w is None else arguments.w
+
+
 def _spread(sizes, rank):
     return sizes * rank if len(sizes) == 1 else sizes
 
@@ -170,6 +187,8 @@ def _window(arguments, rank):
 _OPTIONS = {
     "input": ("--input", {"type": _sizes, "default": (3, 3), "metavar": "HxW", "help": "size of the input (3x3)"}),
     "kernel": ("--kernel", {"type": _sizes, "default": (2, 2), "metavar": "HxW", "help": "size of the kernel (2x2)"}),
+    "x": ("--x", {"type": _numbers, "metavar": "NUMBERS", "help": "the input, instead of --input: '3 1 4; 1 5 9; 2 6 5'"}),
+    "w": ("--w", {"type": _numbers, "metavar": "NUMBERS", "help": "the kernel, instead of --kernel: '1 0; 0 -1'"}),
     "stride": ("--stride", {"type": _sizes, "default": (1,), "metavar": "N", "help": "stride (1)"}),
     "stride2": ("--stride", {"type": _sizes, "default": (2,), "metavar": "N", "help": "stride (2)"}),
     "padding": (
@@ -191,16 +210,17 @@ _OPTIONS = {
     ),
 }  # fmt: skip
 _WINDOW = ("input", "kernel", "stride", "padding", "dilation")
+_NUMBERS = ("input", "kernel", "x", "w")
 _TOPICS = (
     ("shape", _shape, "the size of a convolution's output", _WINDOW),
-    ("kinds", _kinds, "correlation and convolution; narrow, wide, equal width", ("input", "kernel")),
-    ("commutativity", _commutativity, "why wide convolution commutes", ("input", "kernel")),
-    ("affine", _affine, "a convolution as a matrix", _WINDOW),
-    ("transpose", _transpose, "why backward is the transpose of forward", _WINDOW),
+    ("kinds", _kinds, "correlation and convolution; narrow, wide, equal width", _NUMBERS),
+    ("commutativity", _commutativity, "why wide convolution commutes", _NUMBERS),
+    ("affine", _affine, "a convolution as a matrix", (*_WINDOW, "x", "w")),
+    ("transpose", _transpose, "why backward is the transpose of forward", (*_WINDOW, "x", "w")),
     ("im2col", _im2col, "the im2col matrix and how often it repeats a value", _WINDOW),
     ("winograd", _winograd, "Winograd's matrices and what they save", ("tile", "taps")),
     ("complexity", _complexity, "multiply-adds, weights and maps of layers, by every algorithm", ("shape", "conv")),
-    ("transposed", _transposed, "transposed and fractionally strided convolution", ("input", "kernel", "stride2")),
+    ("transposed", _transposed, "transposed and fractionally strided convolution", (*_NUMBERS, "stride2")),
     ("same", _dilation, "the padding that keeps the size, dilated or not", ("taps", "dilation")),
     ("depth", _depth, "how many layers without padding shrink an image to a size", ("length", "taps", "target")),
 )

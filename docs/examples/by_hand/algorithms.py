@@ -56,7 +56,7 @@ all((result == results[0]).all() for result in results)
 # cost hardly depends on the size of the kernel, so from some size on it wins, the earlier the fewer channels there are to add up. ``algo="fft"`` must be asked for by name;
 # "auto" never takes it. The same layers by "auto" and by transforms, forward:
 
-assert "fft" not in F.conv_algorithms((4, 3, 96, 96), (16, 3, 31, 31), padding=15)
+print(F.conv_algorithms((4, 3, 96, 96), (16, 3, 31, 31), padding=15))
 sizes = (3, 5, 7, 9, 11, 15, 19, 23, 27, 31)
 
 

@@ -101,6 +101,6 @@ C1.T @ z, F.conv1d(z[None, None], np.array([[[3.0, 2.0, 1.0]]]), padding="full")
 
 # %%
 # Stride, padding, dilation, channels change the matrix and nothing in the argument. Try your own numbers: ``explain.transpose`` puts
-# the whole story on one page, as does ``cconv explain transpose --input 3x3 --kernel 2x2`` at the command line.
+# the whole story on one page, as does ``cconv explain transpose --x '3 1 4; 1 5 9; 2 6 5' --w '1 0; 0 -1'`` at the command line.
 
 print(explain.transpose(w, x, stride=1, padding=1))
