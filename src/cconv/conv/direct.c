@@ -30,6 +30,7 @@ typedef struct direct_job {
 
     float *buffers;
     int64_t buffer_size; /* strip buffer and a tile, per part */
+    int parts;
 
     /* The output: grid position q is at start + q*out_step. */
     float *output;
@@ -198,7 +199,8 @@ static void run_items(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-static cc_status run(direct_job *job)
+/* How the work is cut; returns the floats of scratch that it needs. */
+static int64_t plan(direct_job *job)
 {
     cc_strips *s = &job->strips;
     const cc_context *context = job->context;
@@ -207,19 +209,18 @@ static cc_status run(direct_job *job)
     job->group_weights = job->panels.vectors * job->panels.lanes * s->taps * s->channels;
     const int64_t spare = CC_TILE_MAX_ROWS * CC_TILE_MAX_VECTORS * job->panels.lanes;
     job->buffer_size = cc_ceil_div(s->images_per_item * s->image + spare, 16) * 16;
-    const int64_t items = job->groups * s->items, packs = job->groups * job->panels.count;
-    const int parts = cc_parts(context->pool, items, 1);
+    job->parts = cc_parts(context->pool, job->groups * s->items, 1);
+    return cc_ceil_div(job->groups * job->group_weights, 16) * 16 + job->parts * job->buffer_size;
+}
 
-    const int64_t weights = cc_ceil_div(job->groups * job->group_weights, 16) * 16;
-    float *memory = cc_arena_alloc(context->arena, (size_t)(weights + parts * job->buffer_size) * sizeof(float));
-    if (memory == NULL)
-        return CC_ERR_MEMORY;
-    job->weights = memory;
-    job->buffers = memory + weights;
-    cc_parallel_for(context->pool, cc_parts(context->pool, packs, 1), packs, pack_panels, job);
-    cc_parallel_each(context->pool, parts, items, run_items, job);
-    cc_arena_free(context->arena, memory);
-    return CC_OK;
+static void execute(direct_job *job, float *scratch)
+{
+    cc_pool *pool = job->context->pool;
+    const int64_t items = job->groups * job->strips.items, packs = job->groups * job->panels.count;
+    job->weights = scratch;
+    job->buffers = scratch + cc_ceil_div(job->groups * job->group_weights, 16) * 16;
+    cc_parallel_for(pool, cc_parts(pool, packs, 1), packs, pack_panels, job);
+    cc_parallel_each(pool, job->parts, items, run_items, job);
 }
 
 /* Taps and run offsets for the whole kernel, in one block. */
@@ -276,21 +277,28 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
     }
     CC_TRY(cc_strips_allocate(context, window, &job.strips));
     cc_strips_forward_taps(&job.strips, window);
-    const cc_status status = run(&job);
+    float *scratch = cc_arena_alloc(context->arena, (size_t)plan(&job) * sizeof(float));
+    if (scratch != NULL)
+        execute(&job, scratch);
+    cc_arena_free(context->arena, scratch);
     cc_arena_free(context->arena, job.strips.tap);
-    return status;
+    return scratch != NULL ? CC_OK : CC_ERR_MEMORY;
 }
 
-static cc_status run_phase(direct_job *job, const cc_window *window, const int64_t phase[CC_AXES])
+/* The i-th of the phases; false if no position of dx belongs to it. */
+static bool set_phase(direct_job *job, const cc_window *window, int64_t i)
 {
-    for (int axis = 0; axis < CC_AXES; axis++) {
+    int64_t phase[CC_AXES];
+    for (int axis = CC_AXES - 1; axis >= 0; axis--) {
+        phase[axis] = i % job->output_step[axis];
+        i /= job->output_step[axis];
         job->output_start[axis] = phase[axis];
         job->strips.grid[axis] = cc_ceil_div(window->input[axis] - phase[axis], window->stride[axis]);
         if (job->strips.grid[axis] <= 0)
-            return CC_OK;
+            return false;
     }
     cc_strips_phase_taps(&job->strips, window, phase);
-    return run(job);
+    return true;
 }
 
 static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
@@ -313,16 +321,20 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
         job.output_step[axis] = cc_min(window->stride[axis], window->input[axis]);
     }
     CC_TRY(cc_strips_allocate(context, window, &job.strips));
-    cc_status status = CC_OK;
-    int64_t phase[CC_AXES], phases[CC_AXES];
-    for (int axis = 0; axis < CC_AXES; axis++)
-        phases[axis] = cc_min(window->stride[axis], window->input[axis]);
-    for (phase[0] = 0; phase[0] < phases[0] && status == CC_OK; phase[0]++)
-        for (phase[1] = 0; phase[1] < phases[1] && status == CC_OK; phase[1]++)
-            for (phase[2] = 0; phase[2] < phases[2] && status == CC_OK; phase[2]++)
-                status = run_phase(&job, window, phase);
+    const int64_t phases = cc_volume(job.output_step);
+    int64_t most = 0; /* before the first phase is written */
+    for (int64_t i = 0; i < phases; i++)
+        if (set_phase(&job, window, i))
+            most = cc_max(most, plan(&job));
+    float *scratch = cc_arena_alloc(context->arena, (size_t)most * sizeof(float));
+    for (int64_t i = 0; i < phases && scratch != NULL; i++)
+        if (set_phase(&job, window, i)) {
+            plan(&job);
+            execute(&job, scratch);
+        }
+    cc_arena_free(context->arena, scratch);
     cc_arena_free(context->arena, job.strips.tap);
-    return status;
+    return scratch != NULL ? CC_OK : CC_ERR_MEMORY;
 }
 
 const cc_conv_algo cc_conv_direct = {
