@@ -7,6 +7,8 @@ Where time and memory go
 Ask a model before you train it, and again while it runs. Memory first: a plan of one training step, made without running it.
 """
 
+import textwrap
+
 import numpy as np
 
 import cconv
@@ -29,11 +31,12 @@ print(model.memory_plan(64, (1, 28, 28)))
 resnet = cconv.Model(models.resnet20(rng=0))
 whole = resnet.memory_plan(32, (3, 32, 32))
 plan = resnet.memory_plan(32, (3, 32, 32), max_memory=40_000_000)
-print(plan.cost)
+print(textwrap.fill(plan.cost, 90))
 
 # %%
 rng = np.random.default_rng(0)
-images, labels = rng.standard_normal((32, 3, 32, 32)).astype(np.float32), rng.integers(0, 10, 32)
+images = rng.standard_normal((32, 3, 32, 32)).astype(np.float32)
+labels = rng.integers(0, 10, 32)
 spare = cconv.Model(models.resnet20(rng=0))
 spare.recompute(plan.stretches)
 for trained in (resnet, spare):
