@@ -138,6 +138,70 @@ static void run_groups(check *c, cc_dtype type)
     check_done(c);
 }
 
+/* Planes with 3x3 windows, padded by any number of pixels on each side. */
+static void run_plane(check *c, cc_dtype type)
+{
+    const cc_depthwise_kernels *kernels = &c->kernels->depthwise;
+    const int64_t lanes = type == CC_F32 ? c->kernels->lanes : c->kernels->lanes / 2;
+    const bool large = c->bench;
+    cc_depthwise_plane p = {.channels = large ? 64 : check_integer(c, 1, 40), .height = large ? 28 : check_integer(c, 1, 12),
+                            .width = large ? 28 : check_integer(c, 1, 12), .stride = large ? 1 : check_integer(c, 1, 2),
+                            .top = large ? 1 : check_integer(c, 0, 3), .left = large ? 1 : check_integer(c, 0, 3),
+                            .ahead = check_integer(c, 0, 1) == 1};
+    p.out_height = large ? 28 : check_integer(c, 1, 12);
+    p.out_width = large ? 28 : check_integer(c, 1, 12);
+    const int64_t weights = cc_ceil_div(p.channels, lanes) * lanes * 9;
+    const int64_t x_size = p.height * p.width * p.channels, y_size = p.out_height * p.out_width * p.channels;
+    numbers x = random_numbers(c, type, x_size), y = random_numbers(c, type, y_size);
+    const numbers dy = random_numbers(c, type, y_size), residual = random_numbers(c, type, y_size);
+    const numbers bias = random_numbers(c, type, p.channels), beside = random_numbers(c, type, x_size);
+    numbers w = random_numbers(c, type, weights);
+    double *gradient = check_copy(c, w.exact, w.n * 8, 8), *spread = check_copy(c, beside.exact, x_size * 8, 8);
+    const bool biased = check_integer(c, 0, 1) == 1, added = check_integer(c, 0, 1) == 1;
+    const bool relu = check_integer(c, 0, 1) == 1;
+    const int64_t first = large ? 0 : check_integer(c, 0, p.out_height - 1), last = check_integer(c, first, p.out_height);
+    for (int64_t at = 0; at < y_size; at++) {
+        const int64_t r = at / (p.out_width * p.channels), i = at / p.channels % p.out_width, k = at % p.channels;
+        const bool within = r >= first && r < last;
+        double sum = (biased ? bias.exact[k] : 0) + (added ? residual.exact[at] : 0);
+        for (int64_t t = 0; t < 9; t++) {
+            const int64_t row = r * p.stride + t / 3 - p.top, column = i * p.stride + t % 3 - p.left;
+            if (row < 0 || row >= p.height || column < 0 || column >= p.width)
+                continue;
+            const int64_t from = (row * p.width + column) * p.channels + k;
+            const int64_t with = k / lanes * lanes * 9 + t * lanes + k % lanes;
+            sum += x.exact[from] * w.exact[with];
+            spread[from] += dy.exact[at] * w.exact[with];
+            if (within)
+                gradient[with] += x.exact[from] * dy.exact[at];
+        }
+        if (within)
+            y.exact[at] = relu && sum < 0 ? 0 : sum;
+    }
+    const double flops = (double)(18 * p.channels * p.out_width * p.out_height);
+
+    SLOT(c, depthwise.convolve_plane);
+    kernels->convolve_plane[type](&p, first, last, x.data, w.data, biased ? bias.data : NULL,
+                                  added ? residual.data : NULL, relu, y.data);
+    compare(c, type, &y, 40);
+    BENCH(c, flops, "FLOP", kernels->convolve_plane[type](&p, 0, p.out_height, x.data, w.data, NULL, NULL, false, y.data));
+
+    SLOT(c, depthwise.spread_plane);
+    if (p.stride == 2) {
+        numbers dx = {.data = x.data, .exact = spread, .n = x_size};
+        x.data = check_copy(c, x.data, x_size * (type == CC_F32 ? 4 : 8), 8);
+        kernels->spread_plane[type](&p, (p.top + 1) / 2 - 1, (p.height + p.top) / 2, dy.data, w.data, beside.data, dx.data);
+        compare(c, type, &dx, 40);
+    }
+
+    SLOT(c, depthwise.gradient_plane);
+    kernels->gradient_plane[type](&p, first, last, x.data, dy.data, w.data);
+    w.exact = gradient;
+    compare(c, type, &w, 300);
+    BENCH(c, flops, "FLOP", kernels->gradient_plane[type](&p, 0, p.out_height, x.data, dy.data, w.data));
+    check_done(c);
+}
+
 static void run(check *c, cc_dtype type)
 {
     const cc_depthwise_kernels *kernels = &c->kernels->depthwise;
@@ -211,4 +275,6 @@ void check_depthwise(check *c)
     run(c, CC_F64);
     run_groups(c, CC_F32);
     run_groups(c, CC_F64);
+    run_plane(c, CC_F32);
+    run_plane(c, CC_F64);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "algo.h"
+#include "planes.h"
 #include "walk.h"
 
 /* Gradients for the weights: at most this many chunks, of this many bytes together, each with sums of its own. The
@@ -169,6 +170,8 @@ static cc_status run_images(depthwise_job *job, cc_pass pass, const void *w)
 static cc_status forward(const cc_context *context, const cc_conv *conv, const void *x, const void *w,
                          const void *b, const cc_epilogue *epilogue, void *y)
 {
+    if (cc_planes_suit(conv))
+        return cc_planes_forward(context, conv, x, w, b, epilogue, y);
     depthwise_job job = {.walk = walk_of(context, conv, CC_FORWARD), .source = x, .bias = b, .target = y};
     if (epilogue != NULL) {
         job.scale = epilogue->scale;
@@ -181,6 +184,8 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
 static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
                                const void *residual, void *dx)
 {
+    if (cc_planes_suit(conv))
+        return cc_planes_backward_data(context, conv, dy, w, residual, dx);
     depthwise_job job = {.walk = walk_of(context, conv, CC_BACKWARD_DATA), .source = dy, .target = dx};
     if (conv->oc == conv->ic)
         job.residual = residual;
@@ -193,6 +198,8 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
 static cc_status backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
                                  void *dw)
 {
+    if (cc_planes_suit(conv))
+        return cc_planes_backward_weight(context, conv, x, dy, dw);
     depthwise_job job = {.walk = walk_of(context, conv, CC_BACKWARD_WEIGHT), .source = x, .target = (void *)dy};
     const int64_t taps = cc_volume(conv->window.kernel), size = taps * conv->oc;
     int parts;

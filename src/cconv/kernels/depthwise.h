@@ -39,7 +39,28 @@ typedef struct cc_depthwise_groups {
     int64_t weights; /* from the weights of a vector of y to those of the next */
 } cc_depthwise_groups;
 
+/* Planes of x and y, channels-last, and 3x3 windows whose taps beyond x are skipped:
+ *
+ *   y(r, i) = SUM over h, k < 3  x(r*stride + h - top, i*stride + k - left) * w(h, k)      stride 1 or 2
+ *
+ * w(h, k, c) = w[c / lanes * 9 * lanes + (h*3 + k) * lanes + c % lanes], whole vectors. */
+typedef struct cc_depthwise_plane {
+    int64_t channels, height, width, out_height, out_width;
+    int64_t stride, top, left;
+    bool ahead; /* pixels below are asked for ahead: x and y do not stay in the caches */
+} cc_depthwise_plane;
+
 typedef struct cc_depthwise_kernels {
+    /* Rows first <= r < last of y. */
+    void (*convolve_plane[2])(const cc_depthwise_plane *plane, int64_t first, int64_t last, const void *x,
+                              const void *w, const void *bias, const void *residual, bool relu, void *y);
+    /* w(h, k) += SUM over those rows and all i  x(r*stride + h - top, i*stride + k - left) * y(r, i) */
+    void (*gradient_plane[2])(const cc_depthwise_plane *plane, int64_t first, int64_t last, const void *x,
+                              const void *y, void *w);
+    /* The transposed, at stride 2:  x(r*2 + h - top, i*2 + k - left) = SUM  y(r, i) * w(h, k)  + residual
+     * Rows 2*r - top + 1 and the next of x, first <= r < last; those beyond x are left out. */
+    void (*spread_plane[2])(const cc_depthwise_plane *plane, int64_t first, int64_t last, const void *y,
+                            const void *w, const void *residual, void *x);
     /* y = max(sum + bias + residual, 0); bias (channels) and residual (like y) may be NULL, the maximum is taken
      * with relu (NaN stays NaN). */
     void (*convolve[2])(const cc_depthwise_run *run, const void *x, const void *w, const void *bias,

@@ -24,6 +24,10 @@ typedef double vecd_unaligned __attribute__((vector_size(CC_LANES * 4), aligned(
 /* In front of a loop whose count is known when it is inlined. */
 #define CC_UNROLL _Pragma("GCC unroll 32")
 
+/* A pointer or distance in a register of its own, once a round of a loop: of many sums of few of them GCC would keep
+ * every sum, more than there are registers. */
+#define CC_KEEP(p) __asm__("" : "+r"(p))
+
 CC_INLINE vec vload(const float *p) { return *(const vec_unaligned *)p; }
 CC_INLINE void vstore(float *p, vec v) { *(vec_unaligned *)p = v; }
 /* s - 0 is s, -0 included, so this is one broadcast; s + 0 would have to be an addition. */
