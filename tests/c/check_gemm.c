@@ -3,9 +3,10 @@
 
 #define EPS 1.2e-7
 
-/* Each tile of the table is run with taps and without, adding and overwriting. */
-static void check_tile(check *c, cc_gemm_tile tile, bool transposed, int vectors, int rows)
+/* Each tile of the table is run with taps and without, adding and overwriting; one of tile and tile_t is given. */
+static void check_tile(check *c, cc_gemm_tile tile, cc_gemm_tile_t tile_t, int vectors, int rows)
 {
+    const bool transposed = tile == NULL;
     const int64_t width = (int64_t)vectors * c->kernels->lanes;
     const int64_t taps = c->bench ? 1 : check_integer(c, 1, 3), depth = c->bench ? 256 : check_integer(c, 0, 9);
     const int64_t ldb = width + check_integer(c, 0, 5), ldc = width + check_integer(c, 0, 5);
@@ -35,10 +36,15 @@ static void check_tile(check *c, cc_gemm_tile tile, bool transposed, int vectors
                     sum += (double)a[offset[t] + r * a_row + k * a_step] * (double)b[(t * depth + k) * ldb + j];
             expected[r * ldc + j] = sum;
         }
-    tile(taps, plain ? NULL : offset, depth, a, a_row, a_step, b, ldb, y, ldc, accumulate);
+    const cc_gemm_ahead ahead = {b, 16};
+    if (transposed)
+        tile_t(taps, plain ? NULL : offset, depth, a, a_step, b, ldb, y, ldc, accumulate, plain ? NULL : &ahead);
+    else
+        tile(taps, plain ? NULL : offset, depth, a, a_row, a_step, b, ldb, y, ldc, accumulate);
     check_near_f32(c, y, expected, size, EPS, (double)(taps * depth + 1));
     BENCH(c, 2.0 * (double)(rows * width * depth), "FLOP",
-          tile(1, NULL, depth, a, a_row, a_step, b, ldb, y, ldc, false));
+          transposed ? tile_t(1, NULL, depth, a, a_step, b, ldb, y, ldc, false, NULL)
+                     : tile(1, NULL, depth, a, a_row, a_step, b, ldb, y, ldc, false));
     check_done(c);
 }
 
@@ -134,11 +140,11 @@ void check_gemm(check *c)
             snprintf(name, sizeof name, "gemm.tile[%d][%d]", v, r);
             check_slot(c, name, &gemm->tile[v][r], sizeof gemm->tile[v][r]);
             if (EXPECT(c, gemm->tile[v][r] != NULL))
-                check_tile(c, gemm->tile[v][r], false, v, r);
+                check_tile(c, gemm->tile[v][r], NULL, v, r);
             snprintf(name, sizeof name, "gemm.tile_t[%d][%d]", v, r);
             check_slot(c, name, &gemm->tile_t[v][r], sizeof gemm->tile_t[v][r]);
             if (EXPECT(c, gemm->tile_t[v][r] != NULL))
-                check_tile(c, gemm->tile_t[v][r], true, v, r);
+                check_tile(c, NULL, gemm->tile_t[v][r], v, r);
             c->what = "gemm";
         }
     }

@@ -236,10 +236,10 @@ static void run_weight_panels(void *argument, int64_t begin, int64_t end, int pa
                 const int64_t first = i;
                 for (; i < job->count && job->terms[i].tap == tap; i++)
                     gemm->tile_t[vectors][rows](1, NULL, job->n,
-                                                job->dy.data + job->terms[i].to * job->n * job->dy.pitch + row, 1,
+                                                job->dy.data + job->terms[i].to * job->n * job->dy.pitch + row,
                                                 job->dy.pitch,
                                                 job->from.data + job->terms[i].from * job->n * job->from.pitch + column,
-                                                job->from.pitch, to, width, i > first);
+                                                job->from.pitch, to, width, i > first, NULL);
                 if (i == first)
                     memset(to, 0, (size_t)(rows * width) * sizeof(float));
             }

@@ -83,9 +83,8 @@ static void add_strip(const weight_job *job, const cc_strip *strip, int64_t grou
             for (int64_t t = 0; t < tiles; t++) {
                 const int64_t tall = (last - c + tiles - t - 1) / (tiles - t);
                 float *to = panel_gradient(job, gradient, group, &panel) + (run * run_channels + c) * panel.width;
-                gemm->tile_t[panel.vectors][tall](rows, offset, s->grid[2], x + s->run_offset[run] + c - first, 1,
-                                                  s->step[2] * s->pitch, b, ldb, to,
-                                                  panel.width, true);
+                gemm->tile_t[panel.vectors][tall](rows, offset, s->grid[2], x + s->run_offset[run] + c - first,
+                                                  s->step[2] * s->pitch, b, ldb, to, panel.width, true, NULL);
                 c += tall;
             }
         }

@@ -76,7 +76,7 @@ static void multiply(const job *j, int64_t xi, int64_t input, int64_t inputs, in
                      const cc_winograd_planes *v, const cc_winograd_planes *d, float *u, bool accumulate)
 {
     const int64_t vectors = cc_winograd_vectors(j->kernels, &j->columns, block), chunks = cc_ceil_div(tiles, DEPTH);
-    const cc_gemm_tile *tile = j->kernels->gemm.tile_t[vectors];
+    const cc_gemm_tile_t *tile = j->kernels->gemm.tile_t[vectors];
     const int tallest = j->kernels->gemm.max_rows[vectors];
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
         const int64_t t = tiles * chunk / chunks, depth = tiles * (chunk + 1) / chunks - t;
@@ -86,8 +86,8 @@ static void multiply(const job *j, int64_t xi, int64_t input, int64_t inputs, in
             const float *a = v->data + xi * v->plane + (input + i) / SLICE * v->block + t * SLICE;
             for (int64_t s = 0; s < strips; s++) {
                 const int64_t r = rows * s / strips;
-                tile[rows * (s + 1) / strips - r](1, NULL, depth, a + r, 1, SLICE, b, d->width,
-                                                  u + (i + r) * j->u.width, j->u.width, accumulate || chunk > 0);
+                tile[rows * (s + 1) / strips - r](1, NULL, depth, a + r, SLICE, b, d->width,
+                                                  u + (i + r) * j->u.width, j->u.width, accumulate || chunk > 0, NULL);
             }
         }
     }

@@ -112,13 +112,32 @@ static void finish(const job *j, const cc_gemm_epilogue *epilogue, range rows, r
     j->kernels->gemm.finish(rows.end - rows.begin, columns, c, ldc, c, ldc, false, &here);
 }
 
+/* What the i-th of `calls` tiles fetches of two pieces: so many floats in a row that one line each k of `depth` does,
+ * or else at once. */
+static cc_gemm_ahead slice_of(const piece ahead[2], int64_t calls, int64_t i, int64_t depth)
+{
+    const int64_t size[2] = {ahead[0].rows * ahead[0].columns, ahead[1].rows * ahead[1].columns};
+    if (size[0] + size[1] == 0)
+        return (cc_gemm_ahead){NULL, 0};
+    const int64_t turn = calls * size[0] / (size[0] + size[1]);
+    const int which = i >= turn;
+    const piece *x = &ahead[which];
+    const int64_t mine = which ? i - turn : i, all = which ? calls - turn : turn;
+    if (x->ld != x->columns) {
+        prefetch(x, cut(x->rows, all, mine));
+        return (cc_gemm_ahead){NULL, 0};
+    }
+    const range floats = cut(size[which], all, mine);
+    return (cc_gemm_ahead){x->data + floats.begin, cc_ceil_div(floats.end - floats.begin, depth)};
+}
+
 /* C (rows x panels) += or = the products of one block of k; meanwhile fetch what `ahead` will read. */
 static void depth_block(const job *j, const step *s, const piece ahead[2], bool accumulate,
                         const cc_gemm_epilogue *epilogue, float *scratch, float *c, int64_t ldc)
 {
     const range rows = s->rows, panels = s->panels, k = s->k;
     const int64_t depth = k.end - k.begin, height = cc_gemm_tile_rows(j);
-    const int64_t tiles = cc_ceil_div(rows.end - rows.begin, height);
+    const int64_t tiles = cc_ceil_div(rows.end - rows.begin, height), count_panels = panels.end - panels.begin;
     const int64_t a_row = j->a.transposed ? 1 : j->a.ld, a_step = j->a.transposed ? j->a.ld : 1;
     /* Rows that are short streams of their own start too often for the processor to see them coming. */
     const bool short_rows = a_step == 1 && j->depth_blocks == 1;
@@ -126,13 +145,13 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
     for (int64_t t = 0, i = rows.begin; t < tiles; t++) {
         const int64_t count = cc_ceil_div(rows.end - i, tiles - t);
         const float *a = at(&j->a, i, k.begin);
-        for (int x = 0; x < 2; x++)
-            prefetch(&ahead[x], cut(ahead[x].rows, tiles, t));
         const range after = {i + count, short_rows ? cc_min(rows.end, i + count + height) : i + count};
-        const piece next = piece_of(&j->a, after, k);
+        const piece next = j->a.transposed ? (piece){0} : piece_of(&j->a, after, k);
         const float *own = scratch;
         for (int64_t p = panels.begin; p < panels.end; p++) {
-            prefetch(&next, cut(next.rows, panels.end - panels.begin, p - panels.begin));
+            const int64_t panel = p - panels.begin;
+            prefetch(&next, cut(next.rows, count_panels, panel));
+            const cc_gemm_ahead soon = slice_of(ahead, tiles * count_panels, t * count_panels + panel, depth);
             const int64_t columns = columns_of(j, p), first = p * j->panel_columns;
             const float *b = own;
             int64_t ldb = cc_gemm_padded(j->kernels, columns);
@@ -145,7 +164,8 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
                 own += depth * ldb;
             }
             cc_gemm_panel(j->kernels, count, columns, depth, a, a_row, a_step, b, ldb,
-                          c + (i - rows.begin) * ldc + first, ldc, accumulate);
+                          c + (i - rows.begin) * ldc + first, ldc, accumulate,
+                          soon.data != NULL ? &soon : NULL);
         }
         /* A tile's last sums are not there yet; those of the tile before are, and still in the cache. */
         finish(j, epilogue, before, panels, rows.begin, c, ldc);
@@ -190,7 +210,7 @@ static void turn(const job *j, range rows, const float *block, int64_t ld, float
 static void look_ahead(const job *j, int64_t item, int64_t q, bool last, range mine, piece ahead[2])
 {
     ahead[0] = ahead[1] = (piece){0};
-    if (!j->fetch || (last && item + 1 >= mine.end))
+    if (!j->a.transposed || (last && item + 1 >= mine.end))
         return;
     const step next = last ? step_of(j, item + 1, first_block(j, item + 1)) : step_of(j, item, q + 1);
     const range columns = {next.panels.begin * j->panel_columns, cc_min(j->n, next.panels.end * j->panel_columns)};

@@ -40,8 +40,10 @@ void cc_gemm_pack_b(const cc_kernels *kernels, bool trans_b, int64_t n, int64_t 
                     float *panel);
 
 /* C (m x n) = [C +] A * B for one panel: n at most max_vectors * lanes, `b` packed with row length
- * ldb, or B itself where n is a whole number of vectors. A(i, j) = a[i*a_row + j*a_step], of which one is 1. */
+ * ldb, or B itself where n is a whole number of vectors. A(i, j) = a[i*a_row + j*a_step], of which one is 1;
+ * where a_row is, the first tile fetches what is `ahead` (or NULL). */
 void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row,
-                   int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate);
+                   int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate,
+                   const cc_gemm_ahead *ahead);
 
 #endif

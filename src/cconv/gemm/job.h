@@ -25,7 +25,7 @@ typedef struct cc_gemm_job {
     int64_t depth, depth_blocks; /* blocks of k */
     int64_t chunks;              /* groups of depth blocks, each with a C of its own */
     int64_t row_blocks, column_blocks;
-    bool pack_b, fetch;
+    bool pack_b;
 
     float *packed;  /* all of B, when row blocks share it */
     float *partial; /* the C of each chunk */

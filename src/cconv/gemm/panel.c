@@ -28,26 +28,28 @@ void cc_gemm_pack_b(const cc_kernels *kernels, bool trans_b, int64_t n, int64_t 
 }
 
 void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row,
-                   int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate)
+                   int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate,
+                   const cc_gemm_ahead *ahead)
 {
     static const cc_gemm_epilogue nothing = {0};
     const cc_gemm_kernels *g = &kernels->gemm;
     const int64_t padded = cc_gemm_padded(kernels, n);
     const int v = (int)(padded / kernels->lanes);
-    const cc_gemm_tile *tile = a_step == 1 ? g->tile[v] : g->tile_t[v];
     const bool collide = a_step == 1 && a_row % COLLIDING == 0;
     const int64_t tiles = cc_ceil_div(m, collide ? cc_min(g->max_rows[v], WAYS) : g->max_rows[v]);
     _Alignas(CC_ALIGNMENT) float ragged[CC_TILE_MAX_ROWS * 64];
 
     for (int64_t t = 0, i = 0; t < tiles; t++) {
         const int64_t rows = cc_ceil_div(m - i, tiles - t);
-        float *ci = c + i * ldc;
-        if (padded == n) {
-            tile[rows](1, NULL, k, a + i * a_row, a_row, a_step, b, ldb, ci, ldc, accumulate);
-        } else {
-            tile[rows](1, NULL, k, a + i * a_row, a_row, a_step, b, ldb, ragged, padded, false);
+        const bool whole = padded == n;
+        float *ci = c + i * ldc, *to = whole ? ci : ragged;
+        const int64_t ldto = whole ? ldc : padded;
+        if (a_step == 1)
+            g->tile[v][rows](1, NULL, k, a + i * a_row, a_row, 1, b, ldb, to, ldto, whole && accumulate);
+        else
+            g->tile_t[v][rows](1, NULL, k, a + i, a_step, b, ldb, to, ldto, whole && accumulate, t == 0 ? ahead : NULL);
+        if (!whole)
             g->finish(rows, n, ragged, padded, ci, ldc, accumulate, &nothing);
-        }
         i += rows;
     }
 }

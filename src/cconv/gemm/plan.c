@@ -1,13 +1,10 @@
 /* gemm/plan.c -- into which blocks a product is cut, and what memory they take. */
 #include "job.h"
 
-/* Largest block of k; its panel of B and tile of A share the first-level cache. Where A is read along its
- * columns, its lines should survive there until the next tile wants their other elements; and where C is also
- * small, memory is the limit and the next block is fetched during this one. */
+/* Largest block of k; its panel of B and tile of A share the first-level cache. Where A is read along its columns, the
+ * next block of A and B comes to the second-level cache during this one, and both should be there with C. */
 #define DEPTH 384
-#define DEPTH_TRANSPOSED 192
-#define DEPTH_FETCHED 128
-#define FETCHED_C (32 << 10)
+#define DEPTH_TRANSPOSED 128
 /* Up to this many rows do not pay for a copy of B, and read as much of each row of it as a tile can. */
 #define ROWS_IN_PLACE 128
 #define DEPTH_IN_PLACE 128
@@ -37,10 +34,9 @@ void cc_gemm_plan(cc_gemm_job *j, const cc_pool *pool)
     j->panel_columns = (int64_t)width * kernels->lanes;
     j->panels = cc_ceil_div(j->n, j->panel_columns);
 
-    j->fetch = j->a.transposed && j->n <= FETCHED_C / j->m;
     int64_t depth = DEPTH;
     if (j->a.transposed)
-        depth = j->fetch ? DEPTH_FETCHED : DEPTH_TRANSPOSED;
+        depth = DEPTH_TRANSPOSED;
     else if (few_rows)
         depth = DEPTH_IN_PLACE;
     j->depth_blocks = cc_max(1, cc_ceil_div(j->k, depth));

@@ -27,6 +27,17 @@
 typedef void (*cc_gemm_tile)(int64_t taps, const int64_t *offset, int64_t depth, const float *a, int64_t a_row,
                              int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate);
 
+/* Memory that will be read soon: each k of a tile fetches the line of `data`, which moves on by `step` floats. */
+typedef struct cc_gemm_ahead {
+    const float *data;
+    int64_t step;
+} cc_gemm_ahead;
+
+/* The same where the columns of A are rows in memory: a_row is 1. `ahead` may be NULL. */
+typedef void (*cc_gemm_tile_t)(int64_t taps, const int64_t *offset, int64_t depth, const float *a, int64_t a_step,
+                               const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate,
+                               const cc_gemm_ahead *ahead);
+
 /* y = max(([y +] x) * scale + bias + residual, 0) over rows x cols; scale, bias (cols) and residual may be NULL, the maximum
  * is taken where `relu` is set (NaN stays NaN). x may be y. */
 typedef struct cc_gemm_epilogue {
@@ -45,8 +56,8 @@ typedef struct cc_gemm_kernels {
     int max_rows[CC_TILE_MAX_VECTORS + 1]; /* tallest tile without spilling, by vectors */
 
     /* By [vectors][rows], each from 1 to its maximum. */
-    cc_gemm_tile tile[CC_TILE_MAX_VECTORS + 1][CC_TILE_MAX_ROWS + 1];   /* a_step is taken as 1 */
-    cc_gemm_tile tile_t[CC_TILE_MAX_VECTORS + 1][CC_TILE_MAX_ROWS + 1]; /* a_row is taken as 1 */
+    cc_gemm_tile tile[CC_TILE_MAX_VECTORS + 1][CC_TILE_MAX_ROWS + 1]; /* a_step is taken as 1 */
+    cc_gemm_tile_t tile_t[CC_TILE_MAX_VECTORS + 1][CC_TILE_MAX_ROWS + 1];
 
     void (*finish)(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy, bool accumulate,
                    const cc_gemm_epilogue *epilogue);
