@@ -265,7 +265,7 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
                       .unpacked = w, .out_stride = icg * taps, .sum_stride = taps,
                       .group_stride = conv->oc / conv->groups * icg * taps, .output = y,
                       .output_channels = conv->oc, .bias = b};
-    job.strips = (cc_strips){.source = x, .n = conv->n, .channels = icg,
+    job.strips = (cc_strips){.kernels = context->kernels, .source = x, .n = conv->n, .channels = icg,
                              .strides = cc_strides_of(conv->x_layout, conv->ic, window->input)};
     if (epilogue != NULL)
         job.epilogue = *epilogue;
@@ -312,7 +312,7 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
                       .out_stride = taps, .sum_stride = icg * taps,
                       .group_stride = conv->oc / conv->groups * icg * taps, .output = dx,
                       .output_channels = conv->ic, .epilogue.residual = residual};
-    job.strips = (cc_strips){.source = dy, .n = conv->n, .channels = conv->oc / conv->groups,
+    job.strips = (cc_strips){.kernels = context->kernels, .source = dy, .n = conv->n, .channels = conv->oc / conv->groups,
                              .strides = cc_strides_of(conv->y_layout, conv->oc, window->output)};
     for (int axis = 0; axis < CC_AXES; axis++) {
         job.strips.size[axis] = window->output[axis];

@@ -54,9 +54,24 @@ static float *panel_gradient(const weight_job *job, float *gradient, int64_t gro
     return gradient + (group * width + panel->column) * job->strips.taps * job->strips.channels;
 }
 
-/* Add one strip: channels [first, last) of every run, all outputs of one group. */
+static int64_t position_of(const cc_strips *s, const cc_strip *strip)
+{
+    return ((strip->image * s->grid[0] + strip->plane) * s->grid[1] + strip->row) * s->grid[2];
+}
+
+/* What an item reads of x, some channels of each run, and of dy. */
+static void look_ahead(const weight_job *job, int64_t item, int64_t first, int64_t last, cc_gemm_piece ahead[2])
+{
+    const cc_strips *s = &job->strips;
+    const cc_strip strip = cc_strips_item(s, item);
+    ahead[0] = cc_strips_source(s, &strip, first, last - first);
+    const int64_t positions = strip.images * strip.rows * s->grid[2];
+    ahead[1] = (cc_gemm_piece){job->dy + position_of(s, &strip) * job->conv->oc, positions, job->conv->oc, job->conv->oc};
+}
+
+/* Add one strip: channels [first, last) of every run, all outputs of one group; meanwhile fetch what is ahead. */
 static void add_strip(const weight_job *job, const cc_strip *strip, int64_t group, int64_t first, int64_t last,
-                      const float *x, float *packed, int64_t *offset, float *gradient)
+                      const cc_gemm_piece ahead[2], const float *x, float *packed, int64_t *offset, float *gradient)
 {
     const cc_strips *s = &job->strips;
     const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
@@ -64,8 +79,7 @@ static void add_strip(const weight_job *job, const cc_strip *strip, int64_t grou
     for (int64_t i = 0; i < strip->images; i++)
         for (int64_t r = 0; r < strip->rows; r++)
             offset[rows++] = i * s->image + r * s->step[1] * s->columns * s->pitch;
-    const int64_t position =
-        ((strip->image * s->grid[0] + strip->plane) * s->grid[1] + strip->row) * s->grid[2];
+    const int64_t position = position_of(s, strip);
     const int64_t run_channels = s->run_taps * s->channels;
 
     for (int64_t p = 0; p < job->panels.count; p++) {
@@ -78,13 +92,17 @@ static void add_strip(const weight_job *job, const cc_strip *strip, int64_t grou
             ldb = panel.width;
         }
         const int64_t tallest = gemm->max_rows[panel.vectors], tiles = cc_ceil_div(last - first, tallest);
+        const int64_t calls = job->panels.count * s->runs * tiles;
         for (int64_t run = 0; run < s->runs; run++) {
             int64_t c = first;
             for (int64_t t = 0; t < tiles; t++) {
+                const cc_gemm_ahead soon =
+                    cc_gemm_fetch(ahead, calls, (p * s->runs + run) * tiles + t, rows * s->grid[2]);
                 const int64_t tall = (last - c + tiles - t - 1) / (tiles - t);
                 float *to = panel_gradient(job, gradient, group, &panel) + (run * run_channels + c) * panel.width;
                 gemm->tile_t[panel.vectors][tall](rows, offset, s->grid[2], x + s->run_offset[run] + c - first,
-                                                  s->step[2] * s->pitch, b, ldb, to, panel.width, true, NULL);
+                                                  s->step[2] * s->pitch, b, ldb, to, panel.width, true,
+                                                  soon.data != NULL ? &soon : NULL);
                 c += tall;
             }
         }
@@ -101,11 +119,15 @@ static void run_chunks(void *argument, int64_t begin, int64_t end, int part)
     for (int64_t chunk = begin; chunk < end; chunk++) {
         float *gradient = job->gradient + chunk * job->gradient_size;
         memset(gradient, 0, (size_t)job->gradient_size * sizeof(float));
-        for (int64_t item = chunk * s->items / job->chunks; item < (chunk + 1) * s->items / job->chunks; item++) {
+        const int64_t end_item = (chunk + 1) * s->items / job->chunks;
+        for (int64_t item = chunk * s->items / job->chunks; item < end_item; item++) {
             const cc_strip strip = cc_strips_item(s, item);
             for (int64_t group = 0; group < job->conv->groups; group++) {
                 cc_strips_fill(s, &strip, group * s->channels, s->channels, x);
-                add_strip(job, &strip, group, 0, s->run_taps * s->channels, x, packed, offset, gradient);
+                cc_gemm_piece ahead[2] = {0};
+                if (job->conv->groups == 1 && item + 1 < end_item)
+                    look_ahead(job, item + 1, 0, s->channels, ahead);
+                add_strip(job, &strip, group, 0, s->run_taps * s->channels, ahead, x, packed, offset, gradient);
             }
         }
     }
@@ -132,7 +154,12 @@ static void run_channels(void *argument, int64_t begin, int64_t end, int part)
             for (int64_t item = 0; item < s->items; item++) {
                 const cc_strip strip = cc_strips_item(s, item);
                 cc_strips_fill(s, &strip, group * s->channels + first, last - first, x);
-                add_strip(job, &strip, group, first, last, x, packed, offset, job->gradient);
+                const bool more = item + 1 < s->items;
+                const int64_t next = more ? first : last;
+                cc_gemm_piece ahead[2] = {0};
+                if (job->conv->groups == 1 && next < end)
+                    look_ahead(job, more ? item + 1 : 0, next, cc_min(end, next + last - first), ahead);
+                add_strip(job, &strip, group, first, last, ahead, x, packed, offset, job->gradient);
             }
         }
     }
@@ -239,7 +266,7 @@ cc_status cc_direct_backward_weight(const cc_context *context, const cc_conv *co
         return cc_direct_small_backward_weight(context, conv, x, dy, dw);
     const cc_window *window = &conv->window;
     weight_job job = {.context = context, .conv = conv, .outputs = conv->oc / conv->groups, .dy = dy, .dw = dw};
-    job.strips = (cc_strips){.source = x, .n = conv->n, .channels = conv->ic / conv->groups,
+    job.strips = (cc_strips){.kernels = context->kernels, .source = x, .n = conv->n, .channels = conv->ic / conv->groups,
                              .strides = cc_strides_of(conv->x_layout, conv->ic, window->input)};
     for (int axis = 0; axis < CC_AXES; axis++) {
         job.strips.size[axis] = window->input[axis];

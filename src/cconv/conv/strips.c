@@ -109,8 +109,8 @@ static void fill_row(const cc_strips *s, const float *row, int64_t from, int64_t
     if (s->strides.c == 1 && s->strides.s[2] == count && s->pitch == count) {
         memcpy(buffer, source, (size_t)((to - from) * count) * sizeof(float));
     } else if (s->strides.c == 1) {
-        for (int64_t x = from; x < to; x++, buffer += s->pitch, source += s->strides.s[2])
-            memcpy(buffer, source, (size_t)count * sizeof(float));
+        static const cc_gemm_epilogue nothing = {0};
+        s->kernels->gemm.finish(to - from, count, source, s->strides.s[2], buffer, s->pitch, false, &nothing);
     } else if (count == 3 && s->pitch == 3) {
         const float *green = source + s->strides.c, *blue = green + s->strides.c;
         for (int64_t x = 0; x < to - from; x++) {
@@ -125,9 +125,14 @@ static void fill_row(const cc_strips *s, const float *row, int64_t from, int64_t
     }
 }
 
+static int64_t rows_of(const cc_strips *s, const cc_strip *strip)
+{
+    return strip->rows > 0 ? s->rows - (s->rows_per_item - strip->rows) * s->step[1] : 0;
+}
+
 void cc_strips_fill(const cc_strips *s, const cc_strip *strip, int64_t channel, int64_t count, float *buffer)
 {
-    const int64_t rows = strip->rows > 0 ? s->rows - (s->rows_per_item - strip->rows) * s->step[1] : 0;
+    const int64_t rows = rows_of(s, strip);
     const int64_t from = cc_min(s->columns, cc_max(0, -s->first[2]));
     const int64_t to = cc_max(from, cc_min(s->columns, s->size[2] - s->first[2]));
     const size_t row_bytes = (size_t)(s->columns * s->pitch) * sizeof(float);
@@ -144,4 +149,16 @@ void cc_strips_fill(const cc_strips *s, const cc_strip *strip, int64_t channel, 
                                     z * s->strides.s[0] + y * s->strides.s[1],
                              from, to, count, row);
             }
+}
+
+cc_gemm_piece cc_strips_source(const cc_strips *s, const cc_strip *strip, int64_t channel, int64_t count)
+{
+    const int64_t *size = s->size, pixel = s->strides.s[2];
+    if (s->strides.c != 1 || s->strides.s[1] != size[2] * pixel || s->strides.n != size[1] * s->strides.s[1])
+        return (cc_gemm_piece){0};
+    const int64_t y = strip->row * s->step[1] + s->first[1];
+    const int64_t begin = cc_max(0, cc_min(size[1], y)), end = cc_max(begin, cc_min(size[1], y + rows_of(s, strip)));
+    return (cc_gemm_piece){
+        .data = s->source + strip->image * s->strides.n + begin * s->strides.s[1] + channel,
+        .rows = (strip->images > 1 ? strip->images * size[1] : end - begin) * size[2], .columns = count, .ld = pixel};
 }

@@ -10,6 +10,7 @@
 #ifndef CC_CONV_STRIPS_H
 #define CC_CONV_STRIPS_H
 
+#include "../gemm/gemm.h"
 #include "conv.h"
 
 /* Largest kernel, along one axis. */
@@ -21,6 +22,8 @@ typedef struct cc_tap {
 } cc_tap;
 
 typedef struct cc_strips {
+    const cc_kernels *kernels;
+
     /* The source (N, C, D, H, W), float32. */
     const float *source;
     int64_t n, size[CC_AXES];
@@ -66,6 +69,9 @@ cc_strip cc_strips_item(const cc_strips *strips, int64_t item);
 
 /* Copy the source of a strip: channels [channel, channel + count) of the whole tensor. */
 void cc_strips_fill(const cc_strips *strips, const cc_strip *strip, int64_t channel, int64_t count, float *buffer);
+
+/* What cc_strips_fill will read, or nothing where that is not one piece. */
+cc_gemm_piece cc_strips_source(const cc_strips *strips, const cc_strip *strip, int64_t channel, int64_t count);
 
 /* From an output's window to the next one's; where there is no next one the stride may be beyond any product. */
 static inline int64_t cc_strips_step(const cc_window *w, int axis) { return w->output[axis] > 1 ? w->stride[axis] : 1; }

@@ -5,6 +5,7 @@
 typedef cc_gemm_job job;
 typedef cc_gemm_matrix matrix;
 typedef cc_gemm_range range;
+typedef cc_gemm_piece piece;
 
 /* Products of so few rows with rows so long are done as scalar products, in blocks of columns. */
 #define FEW_DOTS 8
@@ -64,12 +65,6 @@ static void pack_task(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-/* A piece of a matrix that will be read soon. */
-typedef struct piece {
-    const float *data;
-    int64_t rows, columns, ld;
-} piece;
-
 static piece piece_of(const matrix *x, range rows, range columns)
 {
     const int64_t r = rows.end - rows.begin, c = columns.end - columns.begin;
@@ -112,25 +107,6 @@ static void finish(const job *j, const cc_gemm_epilogue *epilogue, range rows, r
     j->kernels->gemm.finish(rows.end - rows.begin, columns, c, ldc, c, ldc, false, &here);
 }
 
-/* What the i-th of `calls` tiles fetches of two pieces: so many floats in a row that one line each k of `depth` does,
- * or else at once. */
-static cc_gemm_ahead slice_of(const piece ahead[2], int64_t calls, int64_t i, int64_t depth)
-{
-    const int64_t size[2] = {ahead[0].rows * ahead[0].columns, ahead[1].rows * ahead[1].columns};
-    if (size[0] + size[1] == 0)
-        return (cc_gemm_ahead){NULL, 0};
-    const int64_t turn = calls * size[0] / (size[0] + size[1]);
-    const int which = i >= turn;
-    const piece *x = &ahead[which];
-    const int64_t mine = which ? i - turn : i, all = which ? calls - turn : turn;
-    if (x->ld != x->columns) {
-        prefetch(x, cut(x->rows, all, mine));
-        return (cc_gemm_ahead){NULL, 0};
-    }
-    const range floats = cut(size[which], all, mine);
-    return (cc_gemm_ahead){x->data + floats.begin, cc_ceil_div(floats.end - floats.begin, depth)};
-}
-
 /* C (rows x panels) += or = the products of one block of k; meanwhile fetch what `ahead` will read. */
 static void depth_block(const job *j, const step *s, const piece ahead[2], bool accumulate,
                         const cc_gemm_epilogue *epilogue, float *scratch, float *c, int64_t ldc)
@@ -151,7 +127,7 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
         for (int64_t p = panels.begin; p < panels.end; p++) {
             const int64_t panel = p - panels.begin;
             prefetch(&next, cut(next.rows, count_panels, panel));
-            const cc_gemm_ahead soon = slice_of(ahead, tiles * count_panels, t * count_panels + panel, depth);
+            const cc_gemm_ahead soon = cc_gemm_fetch(ahead, tiles * count_panels, t * count_panels + panel, depth);
             const int64_t columns = columns_of(j, p), first = p * j->panel_columns;
             const float *b = own;
             int64_t ldb = cc_gemm_padded(j->kernels, columns);

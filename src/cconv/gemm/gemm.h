@@ -46,4 +46,13 @@ void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, c
                    int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate,
                    const cc_gemm_ahead *ahead);
 
+/* Part of a matrix that will be read: rows of `columns` floats, ld apart. */
+typedef struct cc_gemm_piece {
+    const float *data;
+    int64_t rows, columns, ld;
+} cc_gemm_piece;
+
+/* What the i-th of `calls` tiles, each a sum of `depth`, fetches of two pieces; its data is NULL for nothing. */
+cc_gemm_ahead cc_gemm_fetch(const cc_gemm_piece pieces[2], int64_t calls, int64_t i, int64_t depth);
+
 #endif

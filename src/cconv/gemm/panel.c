@@ -53,3 +53,23 @@ void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, c
         i += rows;
     }
 }
+
+/* Floats of a line of the cache. */
+#define LINE (CC_ALIGNMENT / (int64_t)sizeof(float))
+
+cc_gemm_ahead cc_gemm_fetch(const cc_gemm_piece pieces[2], int64_t calls, int64_t i, int64_t depth)
+{
+    const int64_t size = pieces[0].rows * pieces[0].columns, total = size + pieces[1].rows * pieces[1].columns;
+    if (total == 0)
+        return (cc_gemm_ahead){NULL, 0};
+    const int64_t turn = calls * size / total;
+    const cc_gemm_piece *x = &pieces[i >= turn];
+    const int64_t mine = i >= turn ? i - turn : i, all = i >= turn ? calls - turn : turn;
+    if (x->columns == x->ld) {
+        const int64_t begin = x->rows * x->ld * mine / all, end = x->rows * x->ld * (mine + 1) / all;
+        return (cc_gemm_ahead){x->data + begin, cc_ceil_div(end - begin, depth)};
+    }
+    /* One line of each row in a call, the next one in the next. */
+    const int64_t lines = cc_ceil_div(x->columns, LINE), row = mine / lines * depth;
+    return (cc_gemm_ahead){row < x->rows ? x->data + row * x->ld + mine % lines * LINE : NULL, x->ld};
+}
