@@ -2,21 +2,32 @@
  *
  * A tile of dw (channels x outputs) stays in registers over all positions of a strip; strips are added
  * in their order. Small gradients: images are cut into a number of chunks that depends on the shape
- * alone, each with a gradient of its own, added at the end in order. Large ones: one gradient, and the threads share its channels.
+ * alone, each with a gradient of its own, added at the end in order. Large ones: the threads share the channels, and
+ * some channels' gradient stays in the second-level cache over all strips.
  */
 #include <string.h>
 
 #include "direct.h"
 
 #define POSITIONS 192
+/* Floats of dy in a strip that all taps read, and with it the next one's, from the second-level cache. */
+#define STRIP_FLOATS (64 << 10)
 
 /* A gradient is small when all its chunks together stay within the second-level cache. */
 #define SMALL_FLOATS (1 << 16)
-/* One beyond that cache is read and written for each strip from afar: strips are long, and hold a few channels. */
+#define CHUNKS 8
+/* Floats of the gradient of one block of channels; they are a multiple of HELD where there are enough. */
+#define BLOCK_FLOATS (144 << 10)
+#define HELD 16
+/* Where many blocks would make few channels, strips are long, and each is read and written less often. */
 #define LARGE_FLOATS (1 << 19)
 #define LARGE_POSITIONS 448
-#define HELD 64
-#define CHUNKS 8
+
+/* Channels [first, last) of one group, and their gradient: panels x taps x channels x width of the panel. */
+typedef struct block {
+    int64_t group, first, last;
+    float *gradient;
+} block;
 
 typedef struct weight_job {
     const cc_context *context;
@@ -28,8 +39,8 @@ typedef struct weight_job {
     float *dw;
 
     int64_t chunks;
-    float *gradient;        /* chunks x groups x panels x taps x channels x width of the panel */
-    int64_t gradient_size;  /* of one chunk */
+    float *gradient;
+    int64_t gradient_size; /* of all groups of a chunk, or of a block of a part */
     float *buffers;
     int64_t buffer_size, packed_size; /* per part: strip buffer and packed dy */
     int64_t *offsets;                 /* per part: of the strip's rows */
@@ -37,21 +48,10 @@ typedef struct weight_job {
     bool packed;
 } weight_job;
 
-/* dy of a strip and panel, width floats a position, zero beyond the outputs. */
-static void pack_dy(const weight_job *job, const float *dy, int64_t positions, const cc_panel *panel, float *to)
-{
-    const int64_t valid = cc_min(panel->width, job->outputs - panel->column);
-    for (int64_t p = 0; p < positions; p++, to += panel->width, dy += job->conv->oc) {
-        memcpy(to, dy, (size_t)valid * sizeof(float));
-        memset(to + valid, 0, (size_t)(panel->width - valid) * sizeof(float));
-    }
-}
-
 /* taps x channels x width of one panel. */
-static float *panel_gradient(const weight_job *job, float *gradient, int64_t group, const cc_panel *panel)
+static float *panel_gradient(const weight_job *job, const block *block, const cc_panel *panel)
 {
-    const int64_t width = job->panels.vectors * job->panels.lanes;
-    return gradient + (group * width + panel->column) * job->strips.taps * job->strips.channels;
+    return block->gradient + panel->column * job->strips.taps * (block->last - block->first);
 }
 
 static int64_t position_of(const cc_strips *s, const cc_strip *strip)
@@ -59,19 +59,19 @@ static int64_t position_of(const cc_strips *s, const cc_strip *strip)
     return ((strip->image * s->grid[0] + strip->plane) * s->grid[1] + strip->row) * s->grid[2];
 }
 
-/* What an item reads of x, some channels of each run, and of dy. */
-static void look_ahead(const weight_job *job, int64_t item, int64_t first, int64_t last, cc_gemm_piece ahead[2])
+/* What an item reads of x, for a block, and of dy. */
+static void look_ahead(const weight_job *job, int64_t item, const block *block, cc_gemm_piece ahead[2])
 {
     const cc_strips *s = &job->strips;
     const cc_strip strip = cc_strips_item(s, item);
-    ahead[0] = cc_strips_source(s, &strip, first, last - first);
-    const int64_t positions = strip.images * strip.rows * s->grid[2];
-    ahead[1] = (cc_gemm_piece){job->dy + position_of(s, &strip) * job->conv->oc, positions, job->conv->oc, job->conv->oc};
+    const int64_t oc = job->conv->oc, positions = strip.images * strip.rows * s->grid[2];
+    ahead[0] = cc_strips_source(s, &strip, block->group * s->channels + block->first, block->last - block->first);
+    ahead[1] = (cc_gemm_piece){job->dy + position_of(s, &strip) * oc, positions, oc, oc};
 }
 
-/* Add one strip: channels [first, last) of every run, all outputs of one group; meanwhile fetch what is ahead. */
-static void add_strip(const weight_job *job, const cc_strip *strip, int64_t group, int64_t first, int64_t last,
-                      const cc_gemm_piece ahead[2], const float *x, float *packed, int64_t *offset, float *gradient)
+/* Add one strip to a block; meanwhile fetch what is ahead. */
+static void add_strip(const weight_job *job, const cc_strip *strip, const block *block, bool accumulate,
+                      const cc_gemm_piece ahead[2], const float *x, float *packed, int64_t *offset)
 {
     const cc_strips *s = &job->strips;
     const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
@@ -79,105 +79,83 @@ static void add_strip(const weight_job *job, const cc_strip *strip, int64_t grou
     for (int64_t i = 0; i < strip->images; i++)
         for (int64_t r = 0; r < strip->rows; r++)
             offset[rows++] = i * s->image + r * s->step[1] * s->columns * s->pitch;
-    const int64_t position = position_of(s, strip);
-    const int64_t run_channels = s->run_taps * s->channels;
+    const int64_t run_channels = s->run_taps * (block->last - block->first);
 
     for (int64_t p = 0; p < job->panels.count; p++) {
         const cc_panel panel = cc_panels_get(&job->panels, p);
-        const float *b = job->dy + position * job->conv->oc + group * job->outputs + panel.column;
+        const float *b = job->dy + position_of(s, strip) * job->conv->oc + block->group * job->outputs + panel.column;
         int64_t ldb = job->conv->oc;
         if (job->packed) {
-            pack_dy(job, b, rows * s->grid[2], &panel, packed);
+            gemm->copy(rows * s->grid[2], cc_min(panel.width, job->outputs - panel.column), b, ldb, packed,
+                       panel.width);
             b = packed;
             ldb = panel.width;
         }
-        const int64_t tallest = gemm->max_rows[panel.vectors], tiles = cc_ceil_div(last - first, tallest);
+        float *to = panel_gradient(job, block, &panel);
+        const int64_t tiles = cc_ceil_div(run_channels, gemm->max_rows[panel.vectors]);
         const int64_t calls = job->panels.count * s->runs * tiles;
-        for (int64_t run = 0; run < s->runs; run++) {
-            int64_t c = first;
-            for (int64_t t = 0; t < tiles; t++) {
-                const cc_gemm_ahead soon =
-                    cc_gemm_fetch(ahead, calls, (p * s->runs + run) * tiles + t, rows * s->grid[2]);
-                const int64_t tall = (last - c + tiles - t - 1) / (tiles - t);
-                float *to = panel_gradient(job, gradient, group, &panel) + (run * run_channels + c) * panel.width;
-                gemm->tile_t[panel.vectors][tall](rows, offset, s->grid[2], x + s->run_offset[run] + c - first,
-                                                  s->step[2] * s->pitch, b, ldb, to, panel.width, true,
-                                                  soon.data != NULL ? &soon : NULL);
-                c += tall;
-            }
+        for (int64_t i = 0; i < s->runs * tiles; i++) {
+            const int64_t run = i / tiles, c = run_channels * (i % tiles) / tiles;
+            const int64_t tall = run_channels * (i % tiles + 1) / tiles - c;
+            const cc_gemm_ahead soon = cc_gemm_fetch(ahead, calls, p * s->runs * tiles + i, rows * s->grid[2]);
+            gemm->tile_t[panel.vectors][tall](rows, offset, s->grid[2], x + s->run_offset[run] + c,
+                                              s->step[2] * s->pitch, b, ldb, to + (run * run_channels + c) * panel.width,
+                                              panel.width, accumulate, soon.data != NULL ? &soon : NULL);
         }
     }
+}
+
+/* Strips [begin, end) of a block, then maybe the first ones of another. */
+static void add_strips(const weight_job *job, int64_t begin, int64_t end, const block *block, const struct block *after,
+                       int part)
+{
+    const cc_strips *s = &job->strips;
+    float *x = job->buffers + part * job->buffer_size, *packed = x + job->buffer_size - job->packed_size;
+    int64_t *offset = job->offsets + part * job->offsets_size;
+    for (int64_t item = begin; item < end; item++) {
+        const cc_strip strip = cc_strips_item(s, item);
+        cc_gemm_piece ahead[2] = {0};
+        if (item + 1 < end)
+            look_ahead(job, item + 1, block, ahead);
+        else if (after != NULL)
+            look_ahead(job, begin, after, ahead);
+        cc_strips_fill(s, &strip, block->group * s->channels + block->first, block->last - block->first, x);
+        add_strip(job, &strip, block, item > begin, ahead, x, packed, offset);
+    }
+}
+
+/* All channels of a group, in a chunk. */
+static block whole(const weight_job *job, int64_t chunk, int64_t group)
+{
+    return (block){.group = group, .last = job->strips.channels,
+                   .gradient = job->gradient + chunk * job->gradient_size + group * (job->gradient_size / job->conv->groups)};
 }
 
 /* Small gradients: items are chunks of strips. */
 static void run_chunks(void *argument, int64_t begin, int64_t end, int part)
 {
     const weight_job *job = argument;
-    const cc_strips *s = &job->strips;
-    float *x = job->buffers + part * job->buffer_size, *packed = x + job->buffer_size - job->packed_size;
-    int64_t *offset = job->offsets + part * job->offsets_size;
-    for (int64_t chunk = begin; chunk < end; chunk++) {
-        float *gradient = job->gradient + chunk * job->gradient_size;
-        memset(gradient, 0, (size_t)job->gradient_size * sizeof(float));
-        const int64_t end_item = (chunk + 1) * s->items / job->chunks;
-        for (int64_t item = chunk * s->items / job->chunks; item < end_item; item++) {
-            const cc_strip strip = cc_strips_item(s, item);
-            for (int64_t group = 0; group < job->conv->groups; group++) {
-                cc_strips_fill(s, &strip, group * s->channels, s->channels, x);
-                cc_gemm_piece ahead[2] = {0};
-                if (job->conv->groups == 1 && item + 1 < end_item)
-                    look_ahead(job, item + 1, 0, s->channels, ahead);
-                add_strip(job, &strip, group, 0, s->run_taps * s->channels, ahead, x, packed, offset, gradient);
-            }
+    const int64_t items = job->strips.items;
+    for (int64_t chunk = begin; chunk < end; chunk++)
+        for (int64_t group = 0; group < job->conv->groups; group++) {
+            const block all = whole(job, chunk, group);
+            add_strips(job, chunk * items / job->chunks, (chunk + 1) * items / job->chunks, &all, NULL, part);
         }
-    }
-}
-
-/* Large gradients: items are channels of one group's input, all strips in order. */
-static void run_channels(void *argument, int64_t begin, int64_t end, int part)
-{
-    const weight_job *job = argument;
-    const cc_strips *s = &job->strips;
-    float *x = job->buffers + part * job->buffer_size, *packed = x + job->buffer_size - job->packed_size;
-    int64_t *offset = job->offsets + part * job->offsets_size;
-    for (int64_t group = 0; group < job->conv->groups; group++) {
-        for (int64_t p = 0; p < job->panels.count; p++) {
-            const cc_panel panel = cc_panels_get(&job->panels, p);
-            float *gradient = panel_gradient(job, job->gradient, group, &panel);
-            for (int64_t tap = 0; tap < s->taps; tap++)
-                memset(gradient + (tap * s->channels + begin) * panel.width, 0,
-                       (size_t)((end - begin) * panel.width) * sizeof(float));
-        }
-        const int64_t blocks = cc_ceil_div(end - begin, s->held);
-        for (int64_t block = 0, first = begin, last; block < blocks; block++, first = last) {
-            last = first + cc_ceil_div(end - first, blocks - block);
-            for (int64_t item = 0; item < s->items; item++) {
-                const cc_strip strip = cc_strips_item(s, item);
-                cc_strips_fill(s, &strip, group * s->channels + first, last - first, x);
-                const bool more = item + 1 < s->items;
-                const int64_t next = more ? first : last;
-                cc_gemm_piece ahead[2] = {0};
-                if (job->conv->groups == 1 && next < end)
-                    look_ahead(job, more ? item + 1 : 0, next, cc_min(end, next + last - first), ahead);
-                add_strip(job, &strip, group, first, last, ahead, x, packed, offset, job->gradient);
-            }
-        }
-    }
 }
 
 /* Weights that are turned at once: of so many output channels, so many. */
 #define TURNED_OUTPUTS 16
 #define TURNED 256
 
-/* sums (columns x TURNED_OUTPUTS) = the chunks in their order, of some outputs of a panel. */
-static void add_chunks(const weight_job *job, const float *gradient, int64_t width, int64_t first, int64_t columns,
-                       int64_t outputs, float *sums)
+/* sums (columns x TURNED_OUTPUTS) = the chunks in their order, of some outputs of a panel of so many channels. */
+static void add_chunks(const weight_job *job, const float *gradient, int64_t channels, int64_t width, int64_t first,
+                       int64_t columns, int64_t outputs, float *sums)
 {
-    const cc_strips *s = &job->strips;
-    int64_t tap = first % s->taps, channel = first / s->taps;
+    const int64_t taps = job->strips.taps;
+    int64_t tap = first % taps, channel = first / taps;
     for (int64_t j = 0; j < columns; j++, sums += TURNED_OUTPUTS) {
-        const float *from = gradient + (tap * s->channels + channel) * width;
-        if (++tap == s->taps) {
+        const float *from = gradient + (tap * channels + channel) * width;
+        if (++tap == taps) {
             tap = 0;
             channel++;
         }
@@ -194,28 +172,60 @@ static void add_chunks(const weight_job *job, const float *gradient, int64_t wid
     }
 }
 
-/* Items are pieces of the weights' rows for each panel: dw += the gradient. */
-static void add_gradient(void *argument, int64_t begin, int64_t end, int part)
+static int64_t pieces_of(const weight_job *job, int64_t channels)
+{
+    return cc_ceil_div(channels * job->strips.taps, TURNED);
+}
+
+/* dw += a piece of the rows that a block and panel make up. */
+static void add_piece(const weight_job *job, const block *block, int64_t p, int64_t piece)
+{
+    const int64_t taps = job->strips.taps, channels = block->last - block->first, first = piece * TURNED;
+    const int64_t row = job->strips.channels * taps, columns = cc_min(TURNED, channels * taps - first);
+    const cc_panel panel = cc_panels_get(&job->panels, p);
+    const int64_t valid = cc_min(panel.width, job->outputs - panel.column);
+    const float *gradient = panel_gradient(job, block, &panel);
+    _Alignas(CC_ALIGNMENT) float sums[TURNED * TURNED_OUTPUTS], turned[TURNED_OUTPUTS * TURNED];
+    for (int64_t o = 0; o < valid; o += TURNED_OUTPUTS) {
+        const int64_t outputs = cc_min(TURNED_OUTPUTS, valid - o);
+        add_chunks(job, gradient + o, channels, panel.width, first, columns, outputs, sums);
+        job->context->kernels->gemm.transpose(columns, outputs, sums, TURNED_OUTPUTS, turned, TURNED);
+        float *to = job->dw + (block->group * job->outputs + panel.column + o) * row + block->first * taps + first;
+        for (int64_t i = 0; i < outputs; i++, to += row)
+            for (int64_t j = 0; j < columns; j++)
+                to[j] += turned[i * TURNED + j];
+    }
+}
+
+/* Items are pieces of the rows of each group and panel. */
+static void add_pieces(void *argument, int64_t begin, int64_t end, int part)
 {
     (void)part;
     const weight_job *job = argument;
-    const cc_strips *s = &job->strips;
-    const int64_t row = s->channels * s->taps, pieces = cc_ceil_div(row, TURNED);
-    _Alignas(CC_ALIGNMENT) float sums[TURNED * TURNED_OUTPUTS], turned[TURNED_OUTPUTS * TURNED];
+    const int64_t pieces = pieces_of(job, job->strips.channels);
     for (int64_t item = begin; item < end; item++) {
-        const int64_t group = item / pieces / job->panels.count, first = item % pieces * TURNED;
-        const cc_panel panel = cc_panels_get(&job->panels, item / pieces % job->panels.count);
-        const int64_t columns = cc_min(TURNED, row - first), valid = cc_min(panel.width, job->outputs - panel.column);
-        const float *gradient = panel_gradient(job, job->gradient, group, &panel);
-        for (int64_t o = 0; o < valid; o += TURNED_OUTPUTS) {
-            const int64_t outputs = cc_min(TURNED_OUTPUTS, valid - o);
-            add_chunks(job, gradient + o, panel.width, first, columns, outputs, sums);
-            job->context->kernels->gemm.transpose(columns, outputs, sums, TURNED_OUTPUTS, turned, TURNED);
-            float *to = job->dw + (group * job->outputs + panel.column + o) * row + first;
-            for (int64_t i = 0; i < outputs; i++, to += row)
-                for (int64_t j = 0; j < columns; j++)
-                    to[j] += turned[i * TURNED + j];
-        }
+        const block all = whole(job, 0, item / pieces / job->panels.count);
+        add_piece(job, &all, item / pieces % job->panels.count, item % pieces);
+    }
+}
+
+/* Large gradients: items are channels of each group's input, all strips in order. */
+static void run_channels(void *argument, int64_t begin, int64_t end, int part)
+{
+    const weight_job *job = argument;
+    const cc_strips *s = &job->strips;
+    const int64_t blocks = cc_ceil_div(end - begin, s->held);
+    for (int64_t i = 0; i < job->conv->groups * blocks; i++) {
+        const int64_t first = begin + i % blocks * s->held;
+        const block now = {.group = i / blocks, .first = first, .last = cc_min(end, first + s->held),
+                           .gradient = job->gradient + part * job->gradient_size};
+        block after = now;
+        after.first = now.last;
+        after.last = cc_min(end, now.last + s->held);
+        add_strips(job, 0, s->items, &now, now.last < end ? &after : NULL, part);
+        for (int64_t p = 0; p < job->panels.count; p++)
+            for (int64_t piece = 0; piece < pieces_of(job, now.last - now.first); piece++)
+                add_piece(job, &now, p, piece);
     }
 }
 
@@ -226,20 +236,27 @@ static cc_status run(weight_job *job)
     const int64_t groups = job->conv->groups, lanes = context->kernels->lanes;
     job->panels = cc_panels_of(context, job->outputs, 0);
     job->packed = job->panels.count > 1 || job->outputs % lanes != 0;
-    job->gradient_size = groups * s->taps * s->channels * job->panels.vectors * lanes;
-    const bool small = job->gradient_size <= SMALL_FLOATS || s->channels < lanes;
-    const bool large = !small && job->gradient_size > LARGE_FLOATS;
-    s->held = large ? cc_min(HELD, s->channels) : s->channels;
-    cc_strips_plan(s, large ? LARGE_POSITIONS : cc_direct_positions(s, POSITIONS), small && s->channels < lanes);
-    job->chunks = small ? cc_min(CHUNKS, s->items) : 1;
+    const int64_t channel_size = s->taps * job->panels.vectors * lanes, total = groups * s->channels * channel_size;
+    const bool small = total <= SMALL_FLOATS || s->channels < lanes;
+    const bool large = !small && total > LARGE_FLOATS;
 
-    const int64_t items = small ? job->chunks : s->channels;
-    const int parts = cc_parts(context->pool, items, small ? 1 : 8);
+    const int parts_most = cc_parts(context->pool, s->channels, 8);
+    s->held = s->channels;
+    if (!small) {
+        s->held = cc_min(BLOCK_FLOATS / channel_size, cc_ceil_div(s->channels, parts_most));
+        s->held = cc_min(s->channels, cc_max(1, s->held / HELD) * HELD);
+    }
+    const int64_t few = cc_min(cc_direct_positions(s, POSITIONS), cc_max(POSITIONS, STRIP_FLOATS / job->conv->oc));
+    cc_strips_plan(s, large ? LARGE_POSITIONS : few, small && s->channels < lanes);
+    job->chunks = small ? cc_min(CHUNKS, s->items) : 1;
+    job->gradient_size = small ? total : s->held * channel_size;
+
+    const int parts = small ? cc_parts(context->pool, job->chunks, 1) : parts_most;
     const int64_t positions = s->images_per_item * s->rows_per_item * s->grid[2];
     job->offsets_size = cc_ceil_div(s->images_per_item * s->rows_per_item, 8) * 8;
     job->packed_size = job->packed ? positions * CC_TILE_MAX_VECTORS * lanes : 0;
     job->buffer_size = cc_ceil_div(s->images_per_item * s->image, 16) * 16 + job->packed_size;
-    const int64_t gradients = cc_ceil_div(job->chunks * job->gradient_size, 16) * 16;
+    const int64_t gradients = cc_ceil_div((small ? job->chunks : parts) * job->gradient_size, 16) * 16;
     float *memory = cc_arena_alloc(context->arena,
                                    (size_t)(gradients + parts * job->buffer_size) * sizeof(float) +
                                        (size_t)(parts * job->offsets_size) * sizeof(int64_t));
@@ -248,13 +265,13 @@ static cc_status run(weight_job *job)
     job->gradient = memory;
     job->buffers = memory + gradients;
     job->offsets = (int64_t *)(void *)(job->buffers + parts * job->buffer_size);
-    if (small)
-        cc_parallel_each(context->pool, parts, items, run_chunks, job);
-    else
-        cc_parallel_for(context->pool, parts, items, run_channels, job);
-
-    const int64_t pieces = groups * job->panels.count * cc_ceil_div(s->channels * s->taps, TURNED);
-    cc_parallel_for(context->pool, cc_parts(context->pool, pieces, 4), pieces, add_gradient, job);
+    if (small) {
+        const int64_t pieces = groups * job->panels.count * pieces_of(job, s->channels);
+        cc_parallel_each(context->pool, parts, job->chunks, run_chunks, job);
+        cc_parallel_for(context->pool, cc_parts(context->pool, pieces, 4), pieces, add_pieces, job);
+    } else {
+        cc_parallel_for(context->pool, parts, s->channels, run_channels, job);
+    }
     cc_arena_free(context->arena, memory);
     return CC_OK;
 }
