@@ -22,7 +22,7 @@ typedef struct direct_job {
     int64_t outputs; /* output channels of one group */
 
     cc_panels panels;
-    const float *weights; /* packed: [group][panel][tap][channel][width] */
+    float *weights; /* packed: [group][panel][tap][channel][width] */
     int64_t group_weights;
     int64_t out_stride, sum_stride, group_stride; /* in the user's weights: to the next output or summed channel, group */
     const float *unpacked;
@@ -79,8 +79,8 @@ cc_panel cc_panels_get(const cc_panels *p, int64_t panel)
 /* Columns turned at once; their rows of a panel fit into the first-level cache. */
 #define PIECE 128
 
-/* [tap][channel][width] of one panel whose summed channels lie side by side, all taps in order: by turning pieces of
- * rows, that then are put where they belong. */
+/* [tap][channel][width] of one panel whose summed channels lie side by side, by turning pieces of rows, that then are
+ * put where they belong. */
 static void pack_rows(const direct_job *job, const cc_panel *panel, int64_t valid, const float *from, float *to)
 {
     const cc_strips *s = &job->strips;
@@ -100,31 +100,40 @@ static void pack_rows(const direct_job *job, const cc_panel *panel, int64_t vali
     }
 }
 
+/* The same where the taps of the panel's columns lie side by side. */
+static void pack_taps(const direct_job *job, const cc_panel *panel, int64_t valid, const float *from, float *to)
+{
+    const cc_strips *s = &job->strips;
+    const int64_t width = panel->width, taps = job->out_stride;
+    _Alignas(CC_ALIGNMENT) float piece[PIECE * CC_TILE_MAX_VECTORS * 16];
+    for (int64_t channel = 0; channel < s->channels; channel++)
+        for (int64_t i = 0; i < taps; i += PIECE) {
+            const int64_t columns = cc_min(PIECE, taps - i);
+            job->context->kernels->gemm.transpose(valid, columns, from + channel * job->sum_stride + i, taps, piece, width);
+            for (int64_t j = 0; j < columns; j++)
+                if (s->place[i + j] >= 0)
+                    memcpy(to + (s->place[i + j] * s->channels + channel) * width, piece + j * width,
+                           (size_t)width * sizeof(float));
+        }
+}
+
+/* Floats in front of a panel. */
+static int64_t panel_offset(const direct_job *job, int64_t group, const cc_panel *panel)
+{
+    return group * job->group_weights + panel->column * job->strips.packed * job->strips.channels;
+}
+
 /* Pack the weights of items (group, panel). */
 static void pack_panels(void *argument, int64_t begin, int64_t end, int part)
 {
     (void)part;
     const direct_job *job = argument;
-    const cc_strips *s = &job->strips;
     for (int64_t item = begin; item < end; item++) {
         const int64_t group = item / job->panels.count;
         const cc_panel panel = cc_panels_get(&job->panels, item % job->panels.count);
-        float *packed = (float *)job->weights + group * job->group_weights + panel.column * s->taps * s->channels;
         const int64_t valid = cc_min(panel.width, job->outputs - panel.column);
         const float *from = job->unpacked + panel.column * job->out_stride + group * job->group_stride;
-        if (!job->turned) {
-            pack_rows(job, &panel, valid, from, packed);
-            continue;
-        }
-        for (int64_t c = 0; c < s->channels; c++)
-            for (int64_t t = 0; t < s->taps; t++) {
-                const float *w = from + c * job->sum_stride + s->tap[t].weight;
-                float *to = packed + (t * s->channels + c) * panel.width;
-                for (int64_t o = 0; o < valid; o++)
-                    to[o] = w[o * job->out_stride];
-                for (int64_t o = valid; o < panel.width; o++)
-                    to[o] = 0;
-            }
+        (job->turned ? pack_taps : pack_rows)(job, &panel, valid, from, job->weights + panel_offset(job, group, &panel));
     }
 }
 
@@ -167,7 +176,8 @@ static void run_strip(const direct_job *job, const cc_strip *strip, int64_t grou
     const cc_strips *s = &job->strips;
     for (int64_t p = 0; p < job->panels.count; p++) {
         const cc_panel panel = cc_panels_get(&job->panels, p);
-        const float *b = job->weights + group * job->group_weights + panel.column * s->taps * s->channels;
+        const float *b =
+            job->weights + panel_offset(job, group, &panel) + s->tap_first * s->channels * panel.width;
         const int64_t channel = group * job->outputs + panel.column;
         for (int64_t i = 0; i < strip->images; i++)
             for (int64_t r = 0; r < strip->rows; r++) {
@@ -199,38 +209,46 @@ static void run_items(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-/* How the work is cut; returns the floats of scratch that it needs. */
+/* How the work is cut; returns the floats of buffers that it needs. */
 static int64_t plan(direct_job *job)
 {
     cc_strips *s = &job->strips;
-    const cc_context *context = job->context;
     cc_strips_plan(s, cc_direct_positions(s, POSITIONS), true);
-    job->panels = cc_panels_of(context, job->outputs, s->grid[2]);
-    job->group_weights = job->panels.vectors * job->panels.lanes * s->taps * s->channels;
     const int64_t spare = CC_TILE_MAX_ROWS * CC_TILE_MAX_VECTORS * job->panels.lanes;
     job->buffer_size = cc_ceil_div(s->images_per_item * s->image + spare, 16) * 16;
-    job->parts = cc_parts(context->pool, job->groups * s->items, 1);
-    return cc_ceil_div(job->groups * job->group_weights, 16) * 16 + job->parts * job->buffer_size;
+    job->parts = cc_parts(job->context->pool, job->groups * s->items, 1);
+    return job->parts * job->buffer_size;
 }
 
-static void execute(direct_job *job, float *scratch)
+/* Packed weights, and so many floats of buffers behind them; the caller frees the weights. */
+static cc_status pack(direct_job *job, int64_t floats)
 {
-    cc_pool *pool = job->context->pool;
-    const int64_t items = job->groups * job->strips.items, packs = job->groups * job->panels.count;
-    job->weights = scratch;
-    job->buffers = scratch + cc_ceil_div(job->groups * job->group_weights, 16) * 16;
-    cc_parallel_for(pool, cc_parts(pool, packs, 1), packs, pack_panels, job);
-    cc_parallel_each(pool, job->parts, items, run_items, job);
+    const cc_context *context = job->context;
+    job->group_weights = job->panels.vectors * job->panels.lanes * job->strips.packed * job->strips.channels;
+    const int64_t weights = cc_ceil_div(job->groups * job->group_weights, 16) * 16;
+    job->weights = cc_arena_alloc(context->arena, (size_t)(weights + floats) * sizeof(float));
+    if (job->weights == NULL)
+        return CC_ERR_MEMORY;
+    job->buffers = job->weights + weights;
+    const int64_t packs = job->groups * job->panels.count;
+    cc_parallel_for(context->pool, cc_parts(context->pool, packs, 1), packs, pack_panels, job);
+    return CC_OK;
 }
 
-/* Taps and run offsets for the whole kernel, in one block. */
+static void execute(direct_job *job)
+{
+    cc_parallel_each(job->context->pool, job->parts, job->groups * job->strips.items, run_items, job);
+}
+
+/* Taps, run offsets and places for the whole kernel, in one block. */
 cc_status cc_strips_allocate(const cc_context *context, const cc_window *w, cc_strips *strips)
 {
     const int64_t taps = cc_volume(w->kernel);
-    strips->tap = cc_arena_alloc(context->arena, (size_t)taps * (sizeof(cc_tap) + sizeof(int64_t)));
+    strips->tap = cc_arena_alloc(context->arena, (size_t)taps * (sizeof(cc_tap) + 2 * sizeof(int64_t)));
     if (strips->tap == NULL)
         return CC_ERR_MEMORY;
     strips->run_offset = (int64_t *)(void *)(strips->tap + taps);
+    strips->place = strips->run_offset + taps;
     return CC_OK;
 }
 
@@ -277,12 +295,14 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
     }
     CC_TRY(cc_strips_allocate(context, window, &job.strips));
     cc_strips_forward_taps(&job.strips, window);
-    float *scratch = cc_arena_alloc(context->arena, (size_t)plan(&job) * sizeof(float));
-    if (scratch != NULL)
-        execute(&job, scratch);
-    cc_arena_free(context->arena, scratch);
+    job.strips.packed = taps;
+    job.panels = cc_panels_of(context, job.outputs, window->output[2]);
+    const cc_status status = pack(&job, plan(&job));
+    if (status == CC_OK)
+        execute(&job);
+    cc_arena_free(context->arena, job.weights);
     cc_arena_free(context->arena, job.strips.tap);
-    return scratch != NULL ? CC_OK : CC_ERR_MEMORY;
+    return status;
 }
 
 /* The i-th of the phases; false if no position of dx belongs to it. */
@@ -321,20 +341,28 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
         job.output_step[axis] = cc_min(window->stride[axis], window->input[axis]);
     }
     CC_TRY(cc_strips_allocate(context, window, &job.strips));
+    cc_strips *s = &job.strips;
+    job.panels = cc_panels_of(context, job.outputs, cc_ceil_div(window->input[2], window->stride[2]));
+    for (int64_t t = 0; t < taps; t++)
+        s->place[t] = -1;
     const int64_t phases = cc_volume(job.output_step);
     int64_t most = 0; /* before the first phase is written */
     for (int64_t i = 0; i < phases; i++)
-        if (set_phase(&job, window, i))
+        if (set_phase(&job, window, i)) {
+            for (int64_t t = 0; t < s->taps; t++)
+                s->place[s->tap[t].weight] = s->packed++;
             most = cc_max(most, plan(&job));
-    float *scratch = cc_arena_alloc(context->arena, (size_t)most * sizeof(float));
-    for (int64_t i = 0; i < phases && scratch != NULL; i++)
+        }
+    const cc_status status = pack(&job, most);
+    for (int64_t i = 0; i < phases && status == CC_OK; i++)
         if (set_phase(&job, window, i)) {
             plan(&job);
-            execute(&job, scratch);
+            execute(&job);
+            s->tap_first += s->taps;
         }
-    cc_arena_free(context->arena, scratch);
-    cc_arena_free(context->arena, job.strips.tap);
-    return scratch != NULL ? CC_OK : CC_ERR_MEMORY;
+    cc_arena_free(context->arena, job.weights);
+    cc_arena_free(context->arena, s->tap);
+    return status;
 }
 
 const cc_conv_algo cc_conv_direct = {

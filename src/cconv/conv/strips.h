@@ -36,6 +36,10 @@ typedef struct cc_strips {
     int64_t taps;
     cc_tap *tap;
 
+    /* The weights are packed for `packed` taps, of which these begin at `tap_first`; `place`, for each element of the
+     * kernel, says where it is, or -1. */
+    int64_t packed, tap_first, *place;
+
     /* Taps side by side in the buffer are one run: `runs` runs of run_taps taps. */
     int64_t runs, run_taps;
     int64_t *run_offset; /* in floats */
