@@ -24,10 +24,10 @@
 #define LARGE_POSITIONS 448
 
 /* Channels [first, last) of one group, and their gradient: panels x taps x channels x width of the panel. */
-typedef struct block {
+typedef struct weight_block {
     int64_t group, first, last;
     float *gradient;
-} block;
+} weight_block;
 
 typedef struct weight_job {
     const cc_context *context;
@@ -49,7 +49,7 @@ typedef struct weight_job {
 } weight_job;
 
 /* taps x channels x width of one panel. */
-static float *panel_gradient(const weight_job *job, const block *block, const cc_panel *panel)
+static float *panel_gradient(const weight_job *job, const weight_block *block, const cc_panel *panel)
 {
     return block->gradient + panel->column * job->strips.taps * (block->last - block->first);
 }
@@ -60,7 +60,7 @@ static int64_t position_of(const cc_strips *s, const cc_strip *strip)
 }
 
 /* What an item reads of x, for a block, and of dy. */
-static void look_ahead(const weight_job *job, int64_t item, const block *block, cc_gemm_piece ahead[2])
+static void look_ahead(const weight_job *job, int64_t item, const weight_block *block, cc_gemm_piece ahead[2])
 {
     const cc_strips *s = &job->strips;
     const cc_strip strip = cc_strips_item(s, item);
@@ -70,7 +70,7 @@ static void look_ahead(const weight_job *job, int64_t item, const block *block, 
 }
 
 /* Add one strip to a block; meanwhile fetch what is ahead. */
-static void add_strip(const weight_job *job, const cc_strip *strip, const block *block, bool accumulate,
+static void add_strip(const weight_job *job, const cc_strip *strip, const weight_block *block, bool accumulate,
                       const cc_gemm_piece ahead[2], const float *x, float *packed, int64_t *offset)
 {
     const cc_strips *s = &job->strips;
@@ -106,7 +106,7 @@ static void add_strip(const weight_job *job, const cc_strip *strip, const block 
 }
 
 /* Strips [begin, end) of a block, then maybe the first ones of another. */
-static void add_strips(const weight_job *job, int64_t begin, int64_t end, const block *block, const struct block *after,
+static void add_strips(const weight_job *job, int64_t begin, int64_t end, const weight_block *block, const weight_block *after,
                        int part)
 {
     const cc_strips *s = &job->strips;
@@ -125,9 +125,9 @@ static void add_strips(const weight_job *job, int64_t begin, int64_t end, const 
 }
 
 /* All channels of a group, in a chunk. */
-static block whole(const weight_job *job, int64_t chunk, int64_t group)
+static weight_block whole(const weight_job *job, int64_t chunk, int64_t group)
 {
-    return (block){.group = group, .last = job->strips.channels,
+    return (weight_block){.group = group, .last = job->strips.channels,
                    .gradient = job->gradient + chunk * job->gradient_size + group * (job->gradient_size / job->conv->groups)};
 }
 
@@ -138,7 +138,7 @@ static void run_chunks(void *argument, int64_t begin, int64_t end, int part)
     const int64_t items = job->strips.items;
     for (int64_t chunk = begin; chunk < end; chunk++)
         for (int64_t group = 0; group < job->conv->groups; group++) {
-            const block all = whole(job, chunk, group);
+            const weight_block all = whole(job, chunk, group);
             add_strips(job, chunk * items / job->chunks, (chunk + 1) * items / job->chunks, &all, NULL, part);
         }
 }
@@ -178,7 +178,7 @@ static int64_t pieces_of(const weight_job *job, int64_t channels)
 }
 
 /* dw += a piece of the rows that a block and panel make up. */
-static void add_piece(const weight_job *job, const block *block, int64_t p, int64_t piece)
+static void add_piece(const weight_job *job, const weight_block *block, int64_t p, int64_t piece)
 {
     const int64_t taps = job->strips.taps, channels = block->last - block->first, first = piece * TURNED;
     const int64_t row = job->strips.channels * taps, columns = cc_min(TURNED, channels * taps - first);
@@ -204,7 +204,7 @@ static void add_pieces(void *argument, int64_t begin, int64_t end, int part)
     const weight_job *job = argument;
     const int64_t pieces = pieces_of(job, job->strips.channels);
     for (int64_t item = begin; item < end; item++) {
-        const block all = whole(job, 0, item / pieces / job->panels.count);
+        const weight_block all = whole(job, 0, item / pieces / job->panels.count);
         add_piece(job, &all, item / pieces % job->panels.count, item % pieces);
     }
 }
@@ -217,9 +217,9 @@ static void run_channels(void *argument, int64_t begin, int64_t end, int part)
     const int64_t blocks = cc_ceil_div(end - begin, s->held);
     for (int64_t i = 0; i < job->conv->groups * blocks; i++) {
         const int64_t first = begin + i % blocks * s->held;
-        const block now = {.group = i / blocks, .first = first, .last = cc_min(end, first + s->held),
+        const weight_block now = {.group = i / blocks, .first = first, .last = cc_min(end, first + s->held),
                            .gradient = job->gradient + part * job->gradient_size};
-        block after = now;
+        weight_block after = now;
         after.first = now.last;
         after.last = cc_min(end, now.last + s->held);
         add_strips(job, 0, s->items, &now, now.last < end ? &after : NULL, part);
