@@ -109,7 +109,8 @@ static void pack_taps(const direct_job *job, const cc_panel *panel, int64_t vali
     for (int64_t channel = 0; channel < s->channels; channel++)
         for (int64_t i = 0; i < taps; i += PIECE) {
             const int64_t columns = cc_min(PIECE, taps - i);
-            job->context->kernels->gemm.transpose(valid, columns, from + channel * job->sum_stride + i, taps, piece, width);
+            const float *columns_from = from + channel * job->sum_stride + i;
+            job->context->kernels->gemm.transpose(valid, columns, columns_from, taps, piece, width);
             for (int64_t j = 0; j < columns; j++)
                 if (s->place[i + j] >= 0)
                     memcpy(to + (s->place[i + j] * s->channels + channel) * width, piece + j * width,
@@ -133,7 +134,8 @@ static void pack_panels(void *argument, int64_t begin, int64_t end, int part)
         const cc_panel panel = cc_panels_get(&job->panels, item % job->panels.count);
         const int64_t valid = cc_min(panel.width, job->outputs - panel.column);
         const float *from = job->unpacked + panel.column * job->out_stride + group * job->group_stride;
-        (job->turned ? pack_taps : pack_rows)(job, &panel, valid, from, job->weights + panel_offset(job, group, &panel));
+        float *to = job->weights + panel_offset(job, group, &panel);
+        (job->turned ? pack_taps : pack_rows)(job, &panel, valid, from, to);
     }
 }
 
@@ -332,7 +334,8 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
                       .out_stride = taps, .sum_stride = icg * taps,
                       .group_stride = conv->oc / conv->groups * icg * taps, .output = dx,
                       .output_channels = conv->ic, .epilogue.residual = residual};
-    job.strips = (cc_strips){.kernels = context->kernels, .source = dy, .n = conv->n, .channels = conv->oc / conv->groups,
+    job.strips = (cc_strips){.kernels = context->kernels, .source = dy, .n = conv->n,
+                             .channels = conv->oc / conv->groups,
                              .strides = cc_strides_of(conv->y_layout, conv->oc, window->output)};
     for (int axis = 0; axis < CC_AXES; axis++) {
         job.strips.size[axis] = window->output[axis];

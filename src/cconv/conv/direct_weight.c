@@ -96,18 +96,18 @@ static void add_strip(const weight_job *job, const cc_strip *strip, const weight
         const int64_t calls = job->panels.count * s->runs * tiles;
         for (int64_t i = 0; i < s->runs * tiles; i++) {
             const int64_t run = i / tiles, c = run_channels * (i % tiles) / tiles;
-            const int64_t tall = run_channels * (i % tiles + 1) / tiles - c;
+            const int64_t tall = run_channels * (i % tiles + 1) / tiles - c, width = panel.width;
             const cc_gemm_ahead soon = cc_gemm_fetch(ahead, calls, p * s->runs * tiles + i, rows * s->grid[2]);
             gemm->tile_t[panel.vectors][tall](rows, offset, s->grid[2], x + s->run_offset[run] + c,
-                                              s->step[2] * s->pitch, b, ldb, to + (run * run_channels + c) * panel.width,
-                                              panel.width, accumulate, soon.data != NULL ? &soon : NULL);
+                                              s->step[2] * s->pitch, b, ldb, to + (run * run_channels + c) * width,
+                                              width, accumulate, soon.data != NULL ? &soon : NULL);
         }
     }
 }
 
 /* Strips [begin, end) of a block, then maybe the first ones of another. */
-static void add_strips(const weight_job *job, int64_t begin, int64_t end, const weight_block *block, const weight_block *after,
-                       int part)
+static void add_strips(const weight_job *job, int64_t begin, int64_t end, const weight_block *block,
+                       const weight_block *after, int part)
 {
     const cc_strips *s = &job->strips;
     float *x = job->buffers + part * job->buffer_size, *packed = x + job->buffer_size - job->packed_size;
@@ -127,8 +127,8 @@ static void add_strips(const weight_job *job, int64_t begin, int64_t end, const 
 /* All channels of a group, in a chunk. */
 static weight_block whole(const weight_job *job, int64_t chunk, int64_t group)
 {
-    return (weight_block){.group = group, .last = job->strips.channels,
-                   .gradient = job->gradient + chunk * job->gradient_size + group * (job->gradient_size / job->conv->groups)};
+    float *gradient = job->gradient + chunk * job->gradient_size + group * (job->gradient_size / job->conv->groups);
+    return (weight_block){.group = group, .last = job->strips.channels, .gradient = gradient};
 }
 
 /* Small gradients: items are chunks of strips. */
@@ -283,7 +283,8 @@ cc_status cc_direct_backward_weight(const cc_context *context, const cc_conv *co
         return cc_direct_small_backward_weight(context, conv, x, dy, dw);
     const cc_window *window = &conv->window;
     weight_job job = {.context = context, .conv = conv, .outputs = conv->oc / conv->groups, .dy = dy, .dw = dw};
-    job.strips = (cc_strips){.kernels = context->kernels, .source = x, .n = conv->n, .channels = conv->ic / conv->groups,
+    job.strips = (cc_strips){.kernels = context->kernels, .source = x, .n = conv->n,
+                             .channels = conv->ic / conv->groups,
                              .strides = cc_strides_of(conv->x_layout, conv->ic, window->input)};
     for (int axis = 0; axis < CC_AXES; axis++) {
         job.strips.size[axis] = window->input[axis];
