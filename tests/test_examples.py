@@ -65,7 +65,8 @@ def test_plain_and_residual(tmp_path):
 def test_cifar10(tmp_path, network):
     write_cifar10(tmp_path / "cifar10")
     words = ["cifar10.py", network, "--epochs", 1, "--save", tmp_path / "m"]
-    assert re.fullmatch(r"test accuracy [\d.]+ % after \d+ s\n", run(*words, CCONV_DATA=str(tmp_path)))
+    single = r"test accuracy of single images [\d.]+ %; with their mirror images:\n"
+    assert re.fullmatch(single + r"test accuracy [\d.]+ % after \d+ s\n", run(*words, CCONV_DATA=str(tmp_path)))
     assert cconv.Model.load(tmp_path / "m").loss.label_smoothing == 0.1
 
 
