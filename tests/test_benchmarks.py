@@ -28,7 +28,7 @@ def load(monkeypatch):
 @pytest.fixture
 def torch():
     """torch on one thread: two programs' threads that wait for each other take long on a busy machine."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is the oracle")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield torch
@@ -99,7 +99,7 @@ def test_report_replaces_the_table_alone(load, tmp_path):
 
 
 def test_chart(load, tmp_path):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="pictures are drawn by matplotlib")
     load("report").draw({"machine": FACTS, "results": results()}, tmp_path / "chart.png")
     assert (tmp_path / "chart.png").stat().st_size > 1000
 

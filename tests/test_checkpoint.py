@@ -338,7 +338,7 @@ def test_a_failing_save_leaves_the_old_file(stored, monkeypatch, call, error):
 
 
 def test_a_disk_that_fills_up(stored, monkeypatch):
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="this system cannot limit the size of files")
     old, limits = stored.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))

@@ -79,7 +79,7 @@ def test_predict_in_every_spelling(trained, capfd, monkeypatch, tmp_path):
 
 
 def test_predict_takes_scans(trained, capfd, monkeypatch, tmp_path):
-    image_module = pytest.importorskip("PIL.Image")
+    image_module = pytest.importorskip("PIL.Image", reason="pictures are read and written by Pillow")
     folder, _, _ = trained
     monkeypatch.chdir(folder)
     x, y = digits(raw=True)[1]

@@ -38,13 +38,13 @@ def test_train_on_cifar_and_predict_in_colour(inside, capfd, network):
         "truck",
     )
     assert cli(capfd, "predict", "run", "last.npy", "--top", 2)[1] == first
-    pillow = pytest.importorskip("PIL.Image")
+    pillow = pytest.importorskip("PIL.Image", reason="pictures are read and written by Pillow")
     pillow.fromarray(np.moveaxis(image, 0, -1)).save("image.png")
     assert cli(capfd, "predict", "run", "image.png", "--top", 2)[1] == first
 
 
 def test_train_on_folders(inside, capfd):
-    pillow = pytest.importorskip("PIL.Image")
+    pillow = pytest.importorskip("PIL.Image", reason="pictures are read and written by Pillow")
     rng = np.random.default_rng(0)
     for part in ("train", "test"):
         for name, colour in (("red", (220, 20, 20)), ("blue", (20, 20, 220))):

@@ -54,7 +54,9 @@ def test_digits_have_the_promised_form():
 
 
 def test_digits_are_scikit_learns():
-    bunch = pytest.importorskip("sklearn.datasets").load_digits()
+    bunch = pytest.importorskip(
+        "sklearn.datasets", reason="scikit-learn's copy of the digits is the oracle"
+    ).load_digits()
     (x_train, y_train), (x_test, y_test) = digits(8, raw=True)
     ours = {(x.tobytes(), int(y)) for x, y in zip([*x_train, *x_test], [*y_train, *y_test], strict=True)}
     scaled = np.floor(bunch.images * 255 / 16 + 0.5).astype(np.uint8)

@@ -9,7 +9,7 @@ import cconv
 from cconv import nn
 from cconv.data import DataLoader, ImageFolder, Resized
 
-image_module = pytest.importorskip("PIL.Image")
+image_module = pytest.importorskip("PIL.Image", reason="pictures are read and written by Pillow")
 
 
 @pytest.fixture

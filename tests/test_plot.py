@@ -8,7 +8,7 @@ import pytest
 import cconv
 from cconv import models, nn, plot
 
-pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib", reason="pictures are drawn by matplotlib")
 
 
 @pytest.fixture(scope="module")

@@ -70,6 +70,6 @@ def test_total_is_the_step(name, options):
 
 
 def test_roofline(model, batch):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="pictures are drawn by matplotlib")
     figure = cconv.plot.roofline(model.profile(*batch, steps=1))
     assert len(figure.axes[0].texts) == 4

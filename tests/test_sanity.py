@@ -75,7 +75,7 @@ def test_bench(monkeypatch, capsys):
 
 
 def test_bench_beside_torch():
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="torch is the oracle")
     x, w, dy = np.ones((1, 2, 4, 4), np.float32), np.ones((3, 2, 3, 3), np.float32), np.ones((1, 3, 4, 4), np.float32)
     options = {"stride": 1, "padding": 1, "groups": 1}
     seconds, results = benchmark._torch(x, w, dy, options, 1, slice(0, 1))

@@ -27,7 +27,7 @@ from cconv.optim.schedules import (
     ids=repr,
 )
 def test_rates_are_torchs(schedule, name, options):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is the oracle")
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.5)
     theirs = getattr(torch.optim.lr_scheduler, name)(optimizer, **options)
     for epoch in range(20):

@@ -14,6 +14,7 @@
 #include "norm/norm.h"
 #include "optim/optim.h"
 #include "pool/pool.h"
+#include "plain_gemm.h"
 
 #define COUNT 30000 /* elements of an input, and doubles of what is written */
 
@@ -260,23 +261,6 @@ static int refuse_convolutions(check *c, trial *t, int64_t groups, int64_t kerne
 #undef RUN
     return refused;
 }
-
-/* What needs BLAS calls this, column-major. */
-#define DEFINE_GEMM(name, T)                                                                                     \
-    static void name(char *op_a, char *op_b, int *m, int *n, int *k, T *alpha, T *a, int *lda, T *b, int *ldb,   \
-                     T *beta, T *c, int *ldc)                                                                    \
-    {                                                                                                            \
-        for (int64_t j = 0; j < *n; j++)                                                                         \
-            for (int64_t i = 0; i < *m; i++) {                                                                   \
-                T sum = 0;                                                                                       \
-                for (int64_t p = 0; p < *k; p++)                                                                 \
-                    sum += (*op_a == 'N' ? a[p * *lda + i] : a[i * *lda + p]) *                                  \
-                           (*op_b == 'N' ? b[j * *ldb + p] : b[p * *ldb + j]);                                   \
-                c[j * *ldc + i] = *alpha * sum + (*beta == 0 ? 0 : *beta * c[j * *ldc + i]);                     \
-            }                                                                                                    \
-    }
-DEFINE_GEMM(plain_sgemm, float)
-DEFINE_GEMM(plain_dgemm, double)
 
 static int refuse_all(check *c, trial *t)
 {

@@ -1,4 +1,5 @@
 #include "fuzz.h"
+#include "../c/plain_gemm.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -180,25 +181,6 @@ void fuzz_compare(const char *what, const void *y, cc_dtype dtype, const double 
     }
 }
 
-/* ---- BLAS: what im2col's algorithm and float64 products call, column-major ---- */
-
-#define DEFINE_GEMM(name, T)                                                                                     \
-    static void name(char *op_a, char *op_b, int *m, int *n, int *k, T *alpha, T *a, int *lda, T *b, int *ldb,   \
-                     T *beta, T *c, int *ldc)                                                                    \
-    {                                                                                                            \
-        for (int64_t j = 0; j < *n; j++)                                                                         \
-            for (int64_t i = 0; i < *m; i++) {                                                                   \
-                T sum = 0;                                                                                       \
-                for (int64_t p = 0; p < *k; p++)                                                                 \
-                    sum += (*op_a == 'N' ? a[p * *lda + i] : a[i * *lda + p]) *                                  \
-                           (*op_b == 'N' ? b[j * *ldb + p] : b[p * *ldb + j]);                                   \
-                T *to = &c[j * *ldc + i];                                                                        \
-                *to = *alpha * sum + (*beta == 0 ? 0 : *beta * *to);                                             \
-            }                                                                                                    \
-    }
-DEFINE_GEMM(naive_sgemm, float)
-DEFINE_GEMM(naive_dgemm, double)
-
 /* ---- the entry ---- */
 
 #define ENTRY(name) name,
@@ -212,7 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (count == 0)
         for (int isa = 0; isa < CC_ISA_COUNT; isa++)
             if (cc_context_create((cc_isa)isa, 3, &contexts[isa]) == CC_OK) {
-                cc_blas_set(contexts[isa]->blas, naive_sgemm, naive_dgemm, NULL, NULL);
+                cc_blas_set(contexts[isa]->blas, plain_sgemm, plain_dgemm, NULL, NULL);
                 usable[count++] = isa;
             }
     fuzz f = {.data = data, .left = size, .random = 0x9E3779B97F4A7C15u};
