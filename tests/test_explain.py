@@ -173,6 +173,11 @@ def test_backward_of_a_convolution_by_hand():
     for index in ((0, 0, 0), (1, 2, 3), (2, 1, 1)):
         assert page.dx[0][index] == sum(weight * dy[0][place] for place, weight in page.paths(index))
     assert not layer.weight.grad.any()
+    small = nn.Conv2d(1, 1, 2, bias=False, dtype=np.float64)
+    small.weight.data = K[None, None]
+    page = explain.backward(small, X[None, None])
+    assert page.paths((0, 1, 1)) == [((0, 0, 0), 3.0), ((0, 0, 1), 2.0), ((0, 1, 0), 1.0)]
+    assert_array_equal(page.dx[0, 0], [[0, 1, 1], [2, 6, 4], [2, 5, 3]])
 
 
 @pytest.mark.row("3.05", "3.06", "3.08", "7.02")
@@ -214,6 +219,16 @@ def test_gradient_flow_changes_nothing():
     assert len(page.names) == len(page.sizes) == 20 and min(page.sizes) > 0
     for key, value in model.net.state_dict().items():
         assert_array_equal(value, before[key])
+
+
+@pytest.mark.row("7.10")
+def test_first_layers_learn_slowly_without_shortcuts():
+    rng = np.random.default_rng(7)
+    layers = [layer for n in range(8) for layer in (nn.Conv2d(4, 4, 3, padding=1, rng=n), nn.Sigmoid())]
+    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10, rng=8))
+    x = rng.standard_normal((8, 4, 6, 6)).astype(np.float32)
+    sizes = explain.gradient_flow(cconv.Model(net), x, rng.integers(0, 10, 8)).sizes
+    assert 100 * sizes[0] < sizes[3] < sizes[-2] < sizes[-1]
 
 
 @pytest.mark.row("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "S11")
@@ -279,7 +294,7 @@ def test_wrong_arguments_are_named(call, word):
 )  # fmt: skip
 def test_command_line(capsys, words, expected):
     assert main(["explain", *words.split()]) == 0
-    assert expected in capsys.readouterr().out
+    assert expected in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_numbers_of_your_own(capsys):
@@ -287,6 +302,11 @@ def test_numbers_of_your_own(capsys):
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "[ 3  1  4 ]" in printed and "[ -2  -8 ]" in printed
+    assert main([*arguments, "--dy", "1 0; 0 2"]) == 0
+    printed = capsys.readouterr().out
+    assert "y[0,0] = 1*3 + (-1)*5 = -2" in printed and "dx[1,1] = (-1)*1 + 1*2 = 1" in printed
+    assert main([*arguments, "--dy", "1 2 3"]) == 1
+    assert "dy must have the shape of the output, 2 x 2, got shape (3,)" in capsys.readouterr().err
     for wrong in ("1 2; 3", "", "a", "1 nan"):
         with pytest.raises(SystemExit):
             main(["explain", "kinds", "--x", wrong])

@@ -93,7 +93,7 @@ def _transpose(arguments):
     from cconv import explain
 
     x, w = _arrays(arguments)
-    return explain.transpose(w, x, **_window(arguments, x.ndim))
+    return explain.transpose(w, x, arguments.dy, **_window(arguments, x.ndim))
 
 
 def _im2col(arguments):
@@ -189,6 +189,7 @@ _OPTIONS = {
     "kernel": ("--kernel", {"type": _sizes, "default": (2, 2), "metavar": "HxW", "help": "size of the kernel (2x2)"}),
     "x": ("--x", {"type": _numbers, "metavar": "NUMBERS", "help": "the input, instead of --input: '3 1 4; 1 5 9; 2 6 5'"}),
     "w": ("--w", {"type": _numbers, "metavar": "NUMBERS", "help": "the kernel, instead of --kernel: '1 0; 0 -1'"}),
+    "dy": ("--dy", {"type": _numbers, "metavar": "NUMBERS", "help": "what arrives from above, one number an output (ones)"}),
     "stride": ("--stride", {"type": _sizes, "default": (1,), "metavar": "N", "help": "stride (1)"}),
     "stride2": ("--stride", {"type": _sizes, "default": (2,), "metavar": "N", "help": "stride (2)"}),
     "padding": (
@@ -216,7 +217,7 @@ _TOPICS = (
     ("kinds", _kinds, "correlation and convolution; narrow, wide, equal width", _NUMBERS),
     ("commutativity", _commutativity, "why wide convolution commutes", _NUMBERS),
     ("affine", _affine, "a convolution as a matrix", (*_WINDOW, "x", "w")),
-    ("transpose", _transpose, "why backward is the transpose of forward", (*_WINDOW, "x", "w")),
+    ("transpose", _transpose, "why backward is the transpose of forward", (*_WINDOW, "x", "w", "dy")),
     ("im2col", _im2col, "the im2col matrix and how often it repeats a value", _WINDOW),
     ("winograd", _winograd, "Winograd's matrices and what they save", ("tile", "taps")),
     ("complexity", _complexity, "multiply-adds, weights and maps of layers, by every algorithm", ("shape", "conv")),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cconv import functional as F
-from cconv.explain.page import Explained, Page
+from cconv.explain.page import Explained, Page, number
 from cconv.functional._arguments import spatial
 
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -80,7 +80,7 @@ def transpose(weight, x, dy=None, stride=1, padding=0, dilation=1, groups=1):
     ----------
     weight, stride, padding, dilation, groups : as `affine_matrix`
     x : array, spatial axes alone or with channels in front
-    dy : array of the output's shape, optional; all ones unless given
+    dy : array of the output's shape, optional; all ones unless given, which asks for the gradient of the outputs' sum
 
     Returns
     -------
@@ -92,24 +92,63 @@ def transpose(weight, x, dy=None, stride=1, padding=0, dilation=1, groups=1):
     x = np.asarray(x, np.float64)
     x = x[None] if x.ndim == rank else x
     if x.ndim != rank + 1:
-        raise ValueError(f"x must have {rank} axes, or {rank + 1} with channels, got shape {x.shape}")
+        raise ValueError(
+            f"x must have {rank} axes as the kernel, or {rank + 1} with channels: the kernel is {_by(weight.shape[2:])}, "
+            f"x has shape {x.shape}"
+        )
     matrix = np.asarray(affine_matrix(weight, x.shape[1:], stride, padding, dilation, groups))
     options = stride, padding, dilation, groups
     y = _CONVOLUTIONS[rank](x[None], weight, None, *options, algo="reference")[0]
-    dy = np.ones_like(y) if dy is None else np.asarray(dy, np.float64).reshape(y.shape)
+    dy = np.ones_like(y) if dy is None else np.asarray(dy, np.float64)
+    if dy.shape not in (y.shape, y.shape[1:] if len(y) == 1 else y.shape):
+        raise ValueError(f"dy must have the shape of the output, {_by(y.shape[1:])}, got shape {dy.shape}")
+    dy = dy.reshape(y.shape)
     backward = {1: F.conv1d_backward_data, 2: F.conv2d_backward_data, 3: F.conv3d_backward_data}[rank]
     dx = backward(dy[None], weight, x.shape[1:], *options, algo="reference")[0]
     by_matrix = (matrix.T @ dy.ravel()).reshape(x.shape)
     page = Page("Backward is the transpose of forward", matrix=matrix, y=y, dy=dy, dx=dx, dx_by_matrix=by_matrix)
-    page.add_paragraph("Forward: every output is a row of C times the input.")
-    page.add_matrix("x", x).add_matrix("C", matrix).add_matrix("y = C x", y)
     page.add_paragraph(
-        "Backward: input j reached output i with the weight C[i,j], so its gradient collects dy[i] C[i,j] over all i: "
-        "column j of C times dy. All of them together are C^T dy."
+        f"Forward. The kernel w lies on the input wherever it fits; its weights times the {matrix.shape[1]} inputs, summed, are "
+        f"the {len(matrix)} outputs. So the layer is a matrix C with a row for each output and a column for each input, both read "
+        "row by row:"
     )
-    page.add_matrix("dy", dy).add_matrix("C^T", matrix.T).add_matrix("dx = C^T dy", by_matrix)
-    page.add_paragraph("The kernel's backward pass, which never makes the matrix, gives:")
+    page.add_matrix("x", x).add_matrix("w", weight)
+    _add_large(page, "C", matrix)
+    page.add_formula("y = C x", r"y = C\,x").add_matrix("y", y)
+    _add_sum(page, "y", matrix, x, y)
+    page.add_paragraph(
+        "Backward. dy says how much the loss grows with each output. Input j entered output i with the weight C[i,j], so the loss "
+        "grows with input j by C[i,j] dy[i], summed over the outputs i it entered: that is column j of C, which is row j of the "
+        "transpose."
+    )
+    page.add_matrix("dy", dy)
+    _add_large(page, "C^T", matrix.T)
+    page.add_formula("dx = C^T dy", r"dx = C^{\mathsf T} dy").add_matrix("dx", by_matrix)
+    _add_sum(page, "dx", matrix.T, dy, by_matrix)
+    page.add_paragraph("The backward pass of the layer, which never makes the matrix, gives:")
     return page.add_matrix("dx", dx)
+
+
+def _add_large(page, name, matrix):
+    """The matrix, or its shape where it would fill screens."""
+    if matrix.size <= 4096:
+        return page.add_matrix(name, matrix)
+    return page.add_paragraph(f"({name} is {_by(matrix.shape)}: too large to print.)")
+
+
+def _add_sum(page, name, matrix, vector, result):
+    """One product of the matrix with a vector written out: that of the first row with the most weights."""
+    row = int(np.argmax(np.count_nonzero(matrix, axis=1)))
+    used = np.flatnonzero(matrix[row])
+    if 0 < len(used) <= 12:
+        place = np.unravel_index(row, result.shape)[1 if len(result) == 1 else 0 :]
+        terms = [f"{_signed(matrix[row, i])}*{_signed(vector.ravel()[i])}" for i in used]
+        text = f"{name}[{','.join(map(str, place))}] = {' + '.join(terms)} = {number(result.ravel()[row])}"
+        page.add_formula(text, text.replace("*", r" \cdot "))
+
+
+def _signed(value):
+    return f"({number(value)})" if value < 0 else number(value)
 
 
 def im2col(x, kernel_size, weight=None, stride=1, padding=0, dilation=1):

@@ -1,5 +1,7 @@
 """What an explanation is: a page of paragraphs, formulas, matrices and tables, and the values it shows."""
 
+from textwrap import fill
+
 import numpy as np
 
 
@@ -117,7 +119,9 @@ def number(value):
 
 
 def _planes(array):
-    """(index prefix, 2-D array) pairs."""
+    """(index prefix, 2-D array) pairs; axes of length 1 in front, which a lone image has, go without an index."""
+    while array.ndim > 2 and len(array) == 1:
+        array = array[0]
     if array.ndim <= 2:
         return [("", np.atleast_2d(array))]
     return [(f"[{','.join(map(str, index))}]", array[index]) for index in np.ndindex(array.shape[:-2])]
@@ -130,7 +134,7 @@ class _Text:
 
     @staticmethod
     def paragraph(text):
-        return text
+        return fill(text, 88, break_long_words=False, break_on_hyphens=False)
 
     @staticmethod
     def formula(both):
@@ -178,7 +182,8 @@ class _Latex:
         blocks = []
         for index, plane in _planes(array):
             body = r" \\ ".join(" & ".join(number(value) for value in row) for row in plane)
-            blocks.append(rf"\[ \mathrm{{{_escaped(name + index)}}} = \begin{{bmatrix}} {body} \end{{bmatrix}} \]")
+            left = _escaped(name + index, "&%$#")  # ^ and _ are meant
+            blocks.append(rf"\[ \mathrm{{{left}}} = \begin{{bmatrix}} {body} \end{{bmatrix}} \]")
         return "\n".join(blocks)
 
     @staticmethod
@@ -213,7 +218,6 @@ class _Markdown(_Latex):
         return "\n".join(["| " + " | ".join(header) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def _escaped(text):
-    for mark in "\\&%$#_{}":
-        text = text.replace(mark, "\\" + mark if mark != "\\" else r"\textbackslash ")
-    return text
+def _escaped(text, marks="&%$#_{}^~\\"):
+    spelt = {"^": r"\^{}", "~": r"\~{}", "\\": r"\textbackslash{}"}
+    return "".join(spelt.get(letter, f"\\{letter}") if letter in marks else letter for letter in text)

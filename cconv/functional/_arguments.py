@@ -119,6 +119,9 @@ def output_sizes(input_size, kernel_size, stride, pads, dilation, what):
     return tuple(sizes)
 
 
+_AXES = {3: " (N, C, L)", 4: " (N, C, H, W)", 5: " (N, C, D, H, W)"}
+
+
 def floats(x, name, ndim=None, dtype=None):
     """`x` as a native, aligned float32 or float64 ndarray of any strides.
 
@@ -131,9 +134,11 @@ def floats(x, name, ndim=None, dtype=None):
         raise TypeError(f"{name} must be a plain array, got a masked array")
     x = np.asarray(x)
     if x.dtype.newbyteorder("=") not in FLOATS or x.dtype.hasobject:
-        raise TypeError(f"{name} must be float32 or float64, got {x.dtype}")
+        hint = f': {name} = np.asarray({name}, "float32") makes it so' if x.dtype.kind in "iub" else ""
+        raise TypeError(f"{name} must be float32 or float64, got {x.dtype}{hint}")
     if ndim is not None and x.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} axes, got shape {x.shape}")
+        axes = _AXES.get(ndim, "") if name == "x" else ""
+        raise ValueError(f"{name} must have {ndim} axes{axes}, got shape {x.shape}")
     if dtype is not None and x.dtype.newbyteorder("=") != dtype:
         raise TypeError(f"{name} must be {np.dtype(dtype)} like the other arrays, got {x.dtype}")
     if not x.dtype.isnative or not x.flags.aligned:
