@@ -5,9 +5,9 @@ import os
 import sys
 
 from cconv import __version__
-from cconv.commands import bench, check, evaluate, explain, info, predict, summary, train
+from cconv.commands import bench, check, evaluate, explain, info, predict, profile, summary, train
 
-_VERBS = (train, evaluate, predict, summary, explain, check, bench, info)
+_VERBS = (train, evaluate, predict, summary, explain, check, profile, bench, info)
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, MemoryError, ArithmeticError, RuntimeError, LookupError)
 
 

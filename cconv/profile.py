@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from cconv.functional._arguments import whole
 from cconv.functional.machine import Peaks, peaks
+from cconv.nn.lanes import ConvChain
 from cconv.summary import summary
 from cconv.watched import LOSS, OPTIMIZER, convolutions, twin
 
 REST = "rest"
+PASSES = "forward", "backward_data", "backward_weight"
 
 # Seconds of a step so short that more of them should be measured.
 SHORT = 5e-3
@@ -111,10 +113,14 @@ class Profile:
         return self.rows[index]
 
     def __repr__(self):
-        head = ("layer", "type", "forward us", "backward us", "GFLOP/s", "% peak", "GB/s", "% peak", "algorithm (next)")
+        head = (
+            *("layer", "type", "forward us", "backward us", "% step"),
+            *("GFLOP/s", "% peak", "GB/s", "% peak", "algorithm (next)"),
+        )
         cells = [
             (
                 row.name, row.type, f"{1e6 * row.forward:.1f}", f"{1e6 * row.backward:.1f}",
+                f"{100 * row.seconds / self.total:.1f}" if self.total else "",
                 *((f"{row.gflops:.1f}", f"{row.of_compute:.0f}") if row.flops else ("", "")),
                 *((f"{row.gbytes:.1f}", f"{row.of_memory:.0f}") if row.nbytes else ("", "")),
                 _choices(row.algorithms),
@@ -122,14 +128,14 @@ class Profile:
             for row in self
         ]  # fmt: skip
         forward, backward = sum(row.forward for row in self), sum(row.backward for row in self)
-        cells.append(("total", "", f"{1e6 * forward:.1f}", f"{1e6 * backward:.1f}", *[""] * 5))
+        cells.append(("total", "", f"{1e6 * forward:.1f}", f"{1e6 * backward:.1f}", "100.0", *[""] * 5))
         widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
         lines = [
             f"step of {self.batch_size} samples: {1e6 * self.step:.1f} us; {self.peaks.threads} threads, peaks "
             f"{self.peaks.gflops:.1f} GFLOP/s, {self.peaks.gbytes:.1f} GB/s"
         ]
         for row in (head, *cells):
-            pads = [str.ljust, str.ljust, *[str.rjust] * 6, str.ljust]
+            pads = [str.ljust, str.ljust, *[str.rjust] * 7, str.ljust]
             lines.append(
                 "  ".join(pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)).rstrip()
             )
@@ -213,10 +219,12 @@ def _row(name, leaf, seconds, macs, itemsize, measured):
     flops = 2 * sum(macs.get(id(one), 0) for _, one in layer.named_layers())
     sizes = [itemsize * _count(shape) for shape in (leaf.x_shape, leaf.y_shape)]
     weights = sum(parameter.data.nbytes for parameter in layer.parameters())
+    # A chain runs its convolutions without asking them.
+    chain = [Algorithm(one, "lanes", None) for one in PASSES] if isinstance(layer, ConvChain) else []
     return Row(
         name, type(layer).__name__, forward or 0.0, (backward or 0.0) + (again or 0.0), flops,
         flops * (1 + leaf.need_dx + (again is not None)), sum(sizes) + weights, sum(sizes) + leaf.need_dx * sizes[0] + 2 * weights,
-        used if len(used := algorithms(layer)) else [], measured,
+        algorithms(layer) or chain, measured,
     )  # fmt: skip
 
 

@@ -151,7 +151,7 @@ def test_wrong_usage(capfd, words):
     assert "error:" in usage_error(capfd, *words)
 
 
-@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "summary", "info"])
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "summary", "profile", "info"])
 def test_help_teaches(capfd, verb):
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])
@@ -175,6 +175,26 @@ def test_summary_and_info(capfd):
     assert "28 x 28" in out and "32 x 32" in cli(capfd, "summary", "--size", 32, "--channels", 3)[1]
     assert "no network" in failure(capfd, "summary", "nonsense")
     assert "isa" in cli(capfd, "info")[1]
+
+
+@pytest.mark.row("2.10")
+def test_profile(capfd):
+    status, out, err = cli(capfd, "profile", "--batch-size", 16, "--steps", 1, "--threads", 1)
+    head, step, columns, *rows, total, memory = out.splitlines()
+    assert status == 0 and err == "" and head == "lenet5, 16 x 1 x 28 x 28, 10 classes"
+    assert re.match(r"step of 16 samples: [\d.]+ us; 1 threads?, peaks [\d.]+ GFLOP/s, [\d.]+ GB/s$", step)
+    assert columns.split()[:2] == ["layer", "type"] and "% step" in columns and "algorithm (next)" in columns
+    assert (
+        rows[0].startswith("conv1")
+        and rows[0].endswith("lanes")
+        and [row.split()[0] for row in rows[-3:]] == ["loss", "optimizer", "rest"]
+    )
+    assert total.split()[0] == "total" and total.endswith("100.0") and re.match(r"memory: [\d.]+ MB", memory)
+    small = cli(capfd, "profile", "resnet20", "--size", 16, "--classes", 7, "--batch-size", 2, "--steps", 1)[1]
+    assert small.startswith("resnet20, 2 x 3 x 16 x 16, 7 classes") and "layer1.0.conv1+bn1" in small
+    assert "no network" in failure(capfd, "profile", "nonsense")
+    assert "variant" in failure(capfd, "profile", "lenet5", "--variant", "2050")
+    assert "--batch-size" in usage_error(capfd, "profile", "--batch-size", "0")
 
 
 @pytest.mark.skipif("CCONV_DATA" not in os.environ, reason="CCONV_DATA names no folder with the real MNIST")

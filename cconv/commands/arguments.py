@@ -72,6 +72,37 @@ def _data_set(text):
     return text
 
 
+def add_network(verb):
+    verb.add_argument("network", nargs="?", default="lenet5", metavar="NETWORK", help="name of a network (lenet5)")
+    verb.add_argument("--variant", help="form of the network")
+    verb.add_argument(
+        "--classes", metavar="N", type=whole_number(1, 10**6), help="classes (those of the published network)"
+    )
+    verb.add_argument(
+        "--channels", metavar="N", type=whole_number(1, 10**6), help="input channels (those of the published network)"
+    )
+    verb.add_argument("--size", metavar="N", type=whole_number(1, 10**6), help="height and width of the images")
+
+
+def network(arguments):
+    """(network, shape of an image) of what `add_network` declared."""
+    import inspect
+
+    from cconv import models
+
+    chosen = {"variant": arguments.variant, "num_classes": arguments.classes, "in_channels": arguments.channels}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    if arguments.network in models.names() and arguments.size is not None:
+        if "input_size" in inspect.signature(getattr(models, arguments.network)).parameters:
+            chosen["input_size"] = arguments.size
+    try:
+        net = models.create(arguments.network, **chosen, rng=0)
+    except TypeError as error:
+        raise ValueError(f"{arguments.network}: {error}") from error
+    shape = models.input_shape(net)
+    return net, shape if arguments.size is None else (shape[0], arguments.size, arguments.size)
+
+
 def add_threads(verb):
     verb.add_argument(
         "--threads", metavar="N", type=whole_number(1, 256), help="threads (all cores this process may use)"
