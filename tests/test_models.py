@@ -245,3 +245,10 @@ def test_golden_curve(dtype, tolerance):
         velocity += grad
         data -= velocity * dtype(0.1)
     np.testing.assert_allclose(losses, GOLDEN_CURVE, rtol=tolerance)
+
+
+@pytest.mark.parametrize("variant, activation", [("modern", "ReLU"), ("d2l", "Sigmoid"), ("1998", "ScaledTanh")])
+@pytest.mark.row("9.02")
+def test_activations_of_their_time(variant, activation):
+    kinds = [type(layer).__name__ for _, layer in models.lenet5(variant=variant, rng=0).named_layers()]
+    assert {kind for kind in kinds if kind in ("ReLU", "Sigmoid", "Tanh", "ScaledTanh")} == {activation}
