@@ -146,7 +146,7 @@ def confusion(matrix, classes=None):
     if count <= 20:
         for row, column in np.ndindex(matrix.shape):
             colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=colour, fontsize=7)
+            axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=colour, fontsize=9)
     return figure
 
 

@@ -19,6 +19,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "mathml",
     "row",
+    "command",
     "pages",
 ]
 exclude_patterns = ["_build", "_extensions", "examples", "**/sg_execution_times.rst", "sg_execution_times.rst"]

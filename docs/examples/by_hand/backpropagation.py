@@ -31,7 +31,8 @@ print(page)
 
 turned = layer.weight.data[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
 print((F.conv2d(dy, turned, padding="full") == page.dx).all())
-print((F.conv2d(x.transpose(1, 0, 2, 3), dy.transpose(1, 0, 2, 3)).transpose(1, 0, 2, 3) == page.dweight).all())
+dw = F.conv2d(x.transpose(1, 0, 2, 3), dy.transpose(1, 0, 2, 3)).transpose(1, 0, 2, 3)
+print((dw == page.dweight).all())
 print((dy.sum((0, 2, 3)) == page.dbias).all())
 
 # %%
@@ -63,7 +64,8 @@ print(explain.backward(nn.AvgPool2d(2), x, dy))
 dense = nn.Linear(3, 2, dtype=np.float64)
 dense.weight.data[...] = [[1, 2, 3], [4, 5, 6]]
 dense.bias.data[...] = 0
-print(explain.backward(dense, [[1.0, 0.0, -1.0], [2.0, 1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]))
+x, dy = [[1.0, 0.0, -1.0], [2.0, 1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]
+print(explain.backward(dense, x, dy))
 
 # %%
 # Batch norm
@@ -72,9 +74,12 @@ print(explain.backward(dense, [[1.0, 0.0, -1.0], [2.0, 1.0, 0.0]], [[1.0, 0.0], 
 # Mean and variance depend on every value of the batch; so does each gradient.
 
 norm = nn.BatchNorm1d(2, dtype=np.float64)
-page = explain.backward(norm, [[1.0, 4.0], [2.0, 2.0], [6.0, 0.0]], [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+x, dy = [[1.0, 4.0], [2.0, 2.0], [6.0, 0.0]], [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
+page = explain.backward(norm, x, dy)
 print(page)
-print("by hand and by the kernel agree:", np.abs(page.dx - page.dx_by_hand).max() < 1e-12)
+print(
+    "by hand and by the kernel agree:", np.abs(page.dx - page.dx_by_hand).max() < 1e-12
+)
 
 # %%
 # Softmax with cross-entropy
@@ -102,12 +107,16 @@ print(F.cross_entropy(np.zeros((1, 1000)), np.array([3])), np.log(1000))
 # ----------------------------------
 
 rng = np.random.default_rng(7)
-x, w, dy = rng.standard_normal((2, 3, 5, 6)), rng.standard_normal((4, 3, 3, 2)), rng.standard_normal((2, 4, 3, 4))
+x, w = rng.standard_normal((2, 3, 5, 6)), rng.standard_normal((4, 3, 3, 2))
+dy = rng.standard_normal((2, 4, 3, 4))
 options = {"stride": 2, "padding": 1}
 dx = F.conv2d_backward_data(dy, w, (5, 6), **options)
 numeric = np.zeros_like(x)
 for place in np.ndindex(x.shape):
     step = np.zeros_like(x)
     step[place] = 1e-5
-    numeric[place] = ((F.conv2d(x + step, w, **options) - F.conv2d(x - step, w, **options)) * dy).sum() / 2e-5
-print(f"largest relative difference {np.abs(dx - numeric).max() / np.abs(dx).max():.1e}")
+    difference = F.conv2d(x + step, w, **options) - F.conv2d(x - step, w, **options)
+    numeric[place] = (difference * dy).sum() / 2e-5
+print(
+    f"largest relative difference {np.abs(dx - numeric).max() / np.abs(dx).max():.1e}"
+)

@@ -31,7 +31,9 @@ print("skewness", (y**3).mean(axis=0).round(2), "where a Gaussian has 0")
 # %%
 # γ and β are the new standard deviation and mean:
 
-y, _, _ = F.batch_norm_forward(x, np.array([1.0, 2.0, 3.0]), np.array([11.0, 12.0, 13.0]))
+y, _, _ = F.batch_norm_forward(
+    x, np.array([1.0, 2.0, 3.0]), np.array([11.0, 12.0, 13.0])
+)
 y.mean(axis=0).round(6), y.std(axis=0).round(4)
 
 # %%
@@ -62,11 +64,13 @@ print(f"{np.abs(dx - numeric).max():.1e}")
 # For predictions the layer keeps moving averages. Two conventions are in use: *keep* m of the old value (m = 0.9, 0.99), or *take* m of the new one
 # (torch and here, 0.1): m_kept = 1 - m_taken. A second difference: torch averages the unbiased variance (n-1), Keras and many courses the biased one (n).
 
-batch = np.arange(3)[None, :, None] * 4.0 + np.arange(4) + 1 + np.arange(4)[:, None, None]
+sample, channel = np.arange(4)[:, None, None], np.arange(3)[None, :, None]
+batch = 4.0 * channel + np.arange(4) + 1 + sample
 for unbiased in (True, False):
     layer = nn.BatchNorm1d(3, momentum=0.1, unbiased=unbiased, dtype=np.float64)
     y, _ = layer.forward(batch, True)
-    print("unbiased" if unbiased else "biased  ", layer.running_mean.data, layer.running_var.data.round(4))
+    name = "unbiased" if unbiased else "biased  "
+    print(name, layer.running_mean.data, layer.running_var.data.round(4))
 print(y[0, 0].round(4))
 
 # %%

@@ -6,7 +6,7 @@ A laboratory for batch norm
 
 Much is claimed for batch normalisation: that gradients flow better, that bad first weights matter less, that larger learning rates work and training is faster; some say
 that it prevents overfitting and raises accuracy, others that accuracy mostly stays as it is. Here are the claims, and an experiment: LeNet-5 with and without it, learning rates, scales of the
-first weights, two epochs each on the digits.
+first weights, four epochs each on the digits.
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,7 @@ import numpy as np
 import cconv
 
 (x, y), test = cconv.data.digits()
-rates, scales = (0.01, 0.1, 0.5), (0.1, 1.0, 5.0)
+rates, scales = (0.01, 0.05, 0.25), (0.3, 1.0, 3.0)
 
 
 def train(batch_norm, lr, scale, epochs):
@@ -34,18 +34,22 @@ figure, axes = plt.subplots(1, 2, figsize=(7, 3.2), layout="constrained")
 for axis, batch_norm in zip(axes, (False, True), strict=True):
     table = np.zeros((len(rates), len(scales)))
     for place in np.ndindex(table.shape):
-        history = train(batch_norm, rates[place[0]], scales[place[1]], 2)
+        history = train(batch_norm, rates[place[0]], scales[place[1]], epochs=4)
         table[place] = history["val_accuracy"][-1] if history else np.nan
     axis.imshow(np.nan_to_num(table), vmin=0, vmax=1, cmap="Blues")
     axis.set_xticks(range(len(scales)), scales)
     axis.set_yticks(range(len(rates)), rates)
-    axis.set(xlabel="scale of the first weights", ylabel="learning rate", title="with" if batch_norm else "without")
+    title = "with batch norm" if batch_norm else "without"
+    axis.set(xlabel="scale of the first weights", ylabel="learning rate", title=title)
     for place in np.ndindex(table.shape):
-        axis.text(place[1], place[0], f"{100 * table[place]:.0f} %", ha="center", va="center", color="orangered")
+        colour = "white" if table[place] > 0.5 else "black"
+        text = f"{100 * table[place]:.0f} %"
+        axis.text(*place[::-1], text, ha="center", va="center", color=colour)
     print("with   " if batch_norm else "without", table.round(3).tolist())
 
 # %%
-# Test accuracies after two epochs ("nan" where the loss was no longer finite): with batch norm the table is filled far more evenly. That much of the claims can be seen in seconds.
+# Test accuracies after four epochs ("nan" where the loss was no longer finite); guessing gives 10 %. Without batch norm the learning rate and the
+# scale of the first weights must be right, with it nearly any will do. That much of the claims can be seen in seconds.
 #
 # Speed, and where it ends
 # ------------------------
@@ -58,9 +62,9 @@ for batch_norm in (False, True):
     label = "with" if batch_norm else "without"
     axes[0].semilogy(range(1, 13), history["loss"], label=label)
     axes[1].plot(range(1, 13), history["val_accuracy"], label=label)
-    print(
-        f"{label:8} loss {history['loss'][2]:.3f} after 3, {history['loss'][-1]:.4f} after 12; accuracy {history['val_accuracy'][-1]:.3f}"
-    )
+    loss, accuracy = history["loss"], history["val_accuracy"]
+    print(f"{label:8} loss {loss[2]:.3f} after 3 epochs, {loss[-1]:.4f} after 12")
+    print(f"         test accuracy {accuracy[-1]:.3f}")
 axes[0].set(xlabel="epoch", ylabel="training loss")
 axes[1].set(xlabel="epoch", ylabel="test accuracy", ylim=(0.8, 1))
 legend = axes[0].legend()

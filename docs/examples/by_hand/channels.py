@@ -51,7 +51,8 @@ rng = np.random.default_rng(0)
 film = rng.integers(-5, 6, (1, 3, 4, 6, 7)).astype(float)
 flat = rng.integers(-5, 6, (5, 3, 1, 3, 3)).astype(float)
 whole = F.conv3d(film, flat, padding=(0, 1, 1))
-all((whole[:, :, t] == F.conv2d(film[:, :, t], flat[:, :, 0], padding=1)).all() for t in range(4))
+frames = [F.conv2d(film[:, :, t], flat[:, :, 0], padding=1) for t in range(4)]
+print((whole == np.stack(frames, axis=2)).all())
 
 # %%
 # Movement needs depth in time. A dot that moves by one pixel a frame: the difference of two frames sees where it came and went.
@@ -70,7 +71,8 @@ F.conv3d(dot, np.array([-1.0, 1.0]).reshape(1, 1, 2, 1, 1))[0, 0, :, 0]
 
 matrix = explain.affine_matrix(np.arange(1.0, 10).reshape(3, 3), (8, 8))
 print(
-    matrix.shape, "entries", matrix.size, "not zero", np.count_nonzero(matrix), "different", len(np.unique(matrix)) - 1
+    *("entries", matrix.size, "not zero", np.count_nonzero(matrix)),
+    *("different", len(np.unique(matrix)) - 1),
 )
 
 # %%
@@ -78,7 +80,8 @@ print(
 # Which outputs does a single lit pixel reach?
 
 for layers in (1, 2, 3):
-    net = nn.Sequential(*[nn.Conv2d(1, 1, 3, padding=1, bias=False, dtype=np.float64) for _ in range(layers)])
+    options = {"padding": 1, "bias": False, "dtype": np.float64}
+    net = nn.Sequential(*[nn.Conv2d(1, 1, 3, **options) for _ in range(layers)])
     for parameter in net.parameters():
         parameter.data[...] = 1
     pixel = np.zeros((1, 1, 11, 11))

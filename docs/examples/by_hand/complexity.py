@@ -4,8 +4,8 @@ What a layer costs
 
 .. row:: 1.15 2.06 5.01 5.02 5.03 5.04 5.05
 
-Time is counted in multiply-adds, space in weights and in maps, the values between the layers. A convolution with M x M outputs, kernels of K x K, C_in and
-C_out channels takes M²K²C_in·C_out multiply-adds, K²C_in·C_out weights and M²C_out values.
+Time is counted in multiply-adds, space in weights and in maps, the values between the layers. A convolution with :math:`M \\times M` outputs, kernels of :math:`K \\times K`, :math:`C_{in}` and
+:math:`C_{out}` channels takes :math:`M^2 K^2 C_{in} C_{out}` multiply-adds, :math:`K^2 C_{in} C_{out}` weights and :math:`M^2 C_{out}` values.
 """
 
 from cconv import explain, models, nn
@@ -16,7 +16,7 @@ print(explain.complexity((100, 64, 64), nn.Conv2d(100, 100, 5, padding="same")))
 # A 1x1 layer in front
 # --------------------
 #
-# 256 channels of 100x100 into 256, by 3x3 kernels: nearly six thousand million multiply-adds.
+# 256 channels of 100x100 into 256, by 3x3 kernels: nearly six billion multiply-adds.
 
 whole = explain.complexity((256, 100, 100), nn.Conv2d(256, 256, 3, padding=1))
 print(f"{whole.macs:,} multiply-adds, {whole.weights:,} weights, {whole.maps:,} values")
@@ -24,11 +24,14 @@ print(f"{whole.macs:,} multiply-adds, {whole.weights:,} weights, {whole.maps:,} 
 # %%
 # With a 1x1 layer that first reduces to 64 channels:
 
-narrow = explain.complexity((256, 100, 100), [nn.Conv2d(256, 64, 1), nn.Conv2d(64, 256, 3, padding=1)])
-print(f"{narrow.macs:,} multiply-adds, {narrow.weights:,} weights, {narrow.maps:,} values")
+pair = [nn.Conv2d(256, 64, 1), nn.Conv2d(64, 256, 3, padding=1)]
+narrow = explain.complexity((256, 100, 100), pair)
 print(
-    f"time / {whole.macs / narrow.macs:.1f}, weights / {whole.weights / narrow.weights:.1f}, maps x {narrow.maps / whole.maps:.2f}"
+    f"{narrow.macs:,} multiply-adds, {narrow.weights:,} weights, {narrow.maps:,} values"
 )
+print(f"time / {whole.macs / narrow.macs:.1f}")
+print(f"weights / {whole.weights / narrow.weights:.1f}")
+print(f"maps x {narrow.maps / whole.maps:.2f}")
 
 # %%
 # It is often said that the 1x1 layer pays with some space for its time. That is right for the *maps*, a quarter more; the weights shrink
@@ -44,8 +47,11 @@ for name, net in {
     "AlexNet (d2l)": models.alexnet(variant="d2l", rng=0),
     "VGG-16": models.vgg16(rng=0),
 }.items():
-    dense = next(layer for _, layer in net.named_layers() if isinstance(layer, nn.Linear))
-    print(f"{name:14} {dense.in_features:6,} x {dense.out_features:5,} = {dense.weight.size:11,}")
+    dense = next(
+        layer for _, layer in net.named_layers() if isinstance(layer, nn.Linear)
+    )
+    rows, columns = dense.in_features, dense.out_features
+    print(f"{name:14} {rows:6,} x {columns:5,} = {dense.weight.size:11,}")
 
 # %%
 # Inception against one convolution
@@ -65,7 +71,8 @@ paths = (
     [conv(192, 32, 1)],
 )
 pages = [explain.complexity((192, 28, 28), path) for path in paths]
-print(f"Inception {sum(p.weights for p in pages):9,} weights {sum(p.macs for p in pages):11,} multiply-adds")
+weights, macs = sum(page.weights for page in pages), sum(page.macs for page in pages)
+print(f"Inception {weights:9,} weights {macs:11,} multiply-adds")
 for k in (3, 5):
     page = explain.complexity((192, 28, 28), conv(192, 256, k))
     print(f"{k}x{k}       {page.weights:9,} weights {page.macs:11,} multiply-adds")
@@ -83,7 +90,8 @@ for k in (3, 5, 7, 11, 15):
     page = explain.complexity((64, 56, 56), conv(64, 64, k))
     (costs,) = page.algorithms.values()
     count = {name: f"{value[0]:,}" for name, value in costs.items()}
-    print(f"{k}x{k:<6}{count['sliding window']:>16}{count.get('Winograd F(4x4, 3x3)', ''):>16}{count['FFT']:>16}")
+    names = ("sliding window", "Winograd F(4x4, 3x3)", "FFT")
+    print(f"{k}x{k:<6}" + "".join(f"{count.get(name, '-'):>16}" for name in names))
 
 # %%
 # Counting is not timing: a multiplication of the transform is done by slower code than one of a matrix product. ``cconv explain complexity 100x100x256 --conv

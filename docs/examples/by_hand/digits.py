@@ -11,8 +11,10 @@ import cconv
 
 (x, y), (x_test, y_test) = cconv.data.digits()
 net = cconv.models.lenet5(rng=0)
-model = cconv.Model(net, optimizer=cconv.optim.SGD(lr=0.05, momentum=0.9))
-history = model.fit(x, y, batch_size=32, epochs=20, validation_data=(x_test, y_test), verbose=0)
+model = cconv.Model(net, optimizer=cconv.optim.SGD(lr=0.02, momentum=0.9))
+history = model.fit(
+    x, y, batch_size=32, epochs=20, validation_data=(x_test, y_test), verbose=0
+)
 outputs = model.predict(x_test)
 confusion = cconv.plot.confusion(cconv.metrics.confusion_matrix(outputs, y_test))
 model.evaluate(x_test, y_test)

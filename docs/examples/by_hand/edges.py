@@ -26,7 +26,9 @@ for one, picture, title in zip(axes, (x, y), ("image", "edges"), strict=True):
 # %%
 # It sees vertical edges only. On the picture turned by 90 degrees it is blind:
 
-print(F.conv2d(x.transpose(0, 1, 3, 2), np.array([1.0, -1.0]).reshape(1, 1, 1, 2)).any())
+print(
+    F.conv2d(x.transpose(0, 1, 3, 2), np.array([1.0, -1.0]).reshape(1, 1, 1, 2)).any()
+)
 
 # %%
 # Nobody has to design it. Start from zeros, show the layer pictures and answers, and follow the gradient of the squared error:

@@ -44,9 +44,11 @@ for batch in cconv.data.DataLoader(x, y, batch_size=16, rng=3):  # 2, 11
 # %%
 # Summing over the samples makes the step grow with the batch; libraries take the mean, and so does step 10, by dividing. Now with ``fit``:
 
-model = cconv.Model(models.lenet5(rng=0).astype(np.float64), optimizer=cconv.optim.SGD(lr))
+fitted = models.lenet5(rng=0).astype(np.float64)
+model = cconv.Model(fitted, optimizer=cconv.optim.SGD(lr))
 model.fit(x, y, batch_size=16, epochs=1, rng=3, verbose=0)
-largest = max(np.abs(a.data - b.data).max() for a, b in zip(net.parameters(), model.net.parameters(), strict=True))
+pairs = zip(net.parameters(), fitted.parameters(), strict=True)
+largest = max(np.abs(a.data - b.data).max() for a, b in pairs)
 print(f"largest difference of a weight: {largest:.1e}")
 
 # %%

@@ -22,7 +22,8 @@ print(explain.im2col(x, 2, weight=w))
 image = np.zeros((1, 3, 227, 227), np.float32)
 page = explain.im2col(image, 11, weight=np.zeros((96, 3, 11, 11), np.float32), stride=4)
 print(page.columns.shape, page.rows.shape, page.product.shape)
-print(f"{page.columns.size:,} values out of {image.size:,}: {page.duplication:.2f} times as many, {page.bytes:,} bytes")
+print(f"{page.columns.size:,} values out of {image.size:,}, {page.bytes:,} bytes")
+print(f"{page.duplication:.2f} times as many")
 
 # %%
 # The library's own ``algo='im2col'`` works in tiles, so that its memory stays bounded.
@@ -31,7 +32,7 @@ print(f"{page.columns.size:,} values out of {image.size:,}: {page.duplication:.2
 
 maps = np.random.default_rng(4).standard_normal((2, 3, 8, 10))
 columns = F.im2col(maps.reshape(6, 1, 8, 10), 2, stride=2)
-(columns.max(axis=1).reshape(2, 3, 4, 5) == F.max_pool2d(maps, 2)).all()
+print((columns.max(axis=1).reshape(2, 3, 4, 5) == F.max_pool2d(maps, 2)).all())
 
 # %%
 # The way back

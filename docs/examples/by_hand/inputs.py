@@ -19,7 +19,8 @@ mean, std = raw.mean(), raw.std()
 
 
 def train(layers, lr):
-    net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64, 32, rng=0), nn.ReLU(), nn.Linear(32, 10, rng=1))
+    dense = (nn.Linear(64, 32, rng=0), nn.ReLU(), nn.Linear(32, 10, rng=1))
+    net = nn.Sequential(*layers, nn.Flatten(), *dense)
     model = cconv.Model(net, optimizer=cconv.optim.SGD(lr))
     try:
         model.fit(raw, y, batch_size=32, epochs=3, verbose=0)
@@ -29,12 +30,13 @@ def train(layers, lr):
 
 
 for lr in (1e-5, 1e-3, 1e-1):
-    print(f"learning rate {lr:g}: raw {train([], lr)}, normalised {train([nn.Normalize(mean, std)], lr)}")
+    normalised = train([nn.Normalize(mean, std)], lr)
+    print(f"learning rate {lr:g}: raw {train([], lr)}, normalised {normalised}")
 
 # %%
 # Raw inputs only bear small rates, at which little is learnt; normalised ones bear a rate that gets somewhere.
 # ``nn.Normalize`` as the first layer belongs to the network: it is saved with it, and training, evaluation and prediction see the same pixels. Each channel has its own constants:
 
-colours = np.random.default_rng(14).standard_normal((100, 3, 5, 5)).astype(np.float32) * 4 + 7
+colours = np.random.default_rng(14).normal(7, 4, (100, 3, 5, 5)).astype(np.float32)
 z = nn.Normalize(colours.mean(axis=(0, 2, 3)), colours.std(axis=(0, 2, 3)))(colours)
 print(z.mean(axis=(0, 2, 3)).round(5), z.std(axis=(0, 2, 3)).round(5))

@@ -66,7 +66,11 @@ print("a pixel  ", difference(x, (0, 1, 2, 3)), dx[0, 1, 2, 3])
 # %%
 # The chain by hand for two matrices: first through B, then through A, or through their product at once.
 
-A, B, v = rng.integers(-3, 4, (4, 3)), rng.integers(-3, 4, (2, 4)), rng.integers(-3, 4, 2)
+A, B, v = (
+    rng.integers(-3, 4, (4, 3)),
+    rng.integers(-3, 4, (2, 4)),
+    rng.integers(-3, 4, 2),
+)
 one_by_one, at_once = A.T @ (B.T @ v), (B @ A).T @ v
 double_sum = np.einsum("i,ij,jk->k", v, B, A)
 one_by_one, at_once, double_sum

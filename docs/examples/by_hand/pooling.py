@@ -62,4 +62,6 @@ print(pooled.shape, np.abs(pooled[..., 0, 0] - maps.mean(axis=(2, 3))).max() < 1
 # A pool with weights: LeNet-5 in 1998 multiplied the sum of each 2x2 window by a learnt factor and added a learnt bias, two numbers a channel.
 
 layer = nn.Subsampling(6)
-print(sum(parameter.size for parameter in layer.parameters()), "parameters for 6 channels")
+print(
+    sum(parameter.size for parameter in layer.parameters()), "parameters for 6 channels"
+)

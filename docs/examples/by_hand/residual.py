@@ -13,9 +13,11 @@ import numpy as np
 import cconv
 from cconv import explain, nn
 
-branch = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, rng=0), nn.ReLU(), nn.Conv2d(2, 1, 3, padding=1, rng=1)).astype(
-    np.float64
-)
+branch = nn.Sequential(
+    nn.Conv2d(1, 2, 3, padding=1, rng=0),
+    nn.ReLU(),
+    nn.Conv2d(2, 1, 3, padding=1, rng=1),
+).astype(np.float64)
 x = np.arange(9.0).reshape(1, 1, 3, 3) / 9
 print(explain.residual(branch, x, np.ones((1, 1, 3, 3))))
 
@@ -32,7 +34,10 @@ print((y == x).all(), (backward(dy) == dy).all())
 # %%
 # Where the shape changes, the shortcut is a 1x1 convolution, or (ResNet's option A) every other pixel, with zeros for the new channels:
 
-down = nn.Sum(nn.Conv2d(16, 32, 1, stride=2, rng=0), nn.Conv2d(16, 32, 3, stride=2, padding=1, rng=1))
+down = nn.Sum(
+    nn.Conv2d(16, 32, 1, stride=2, rng=0),
+    nn.Conv2d(16, 32, 3, stride=2, padding=1, rng=1),
+)
 down(np.zeros((1, 16, 8, 8), np.float32)).shape
 
 # %%
@@ -43,22 +48,29 @@ down(np.zeros((1, 16, 8, 8), np.float32)).shape
 # (It is said that the first layers learn slowly and the last fast; this is the measurement.)
 
 rng = np.random.default_rng(0)
-images, labels = rng.standard_normal((16, 8, 12, 12)).astype(np.float32), rng.integers(0, 10, 16)
+images = rng.standard_normal((16, 8, 12, 12)).astype(np.float32)
+labels = rng.integers(0, 10, 16)
 
 
 def plain(depth):
     layers = []
     for n in range(depth):
         layers += [nn.Conv2d(8, 8, 3, padding=1, rng=n), nn.Sigmoid()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10, rng=0))
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10, rng=0)
+    )
 
 
 def residual(depth):
     layers = []
     for n in range(depth):
-        inner = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, rng=n), nn.BatchNorm2d(8), nn.ReLU())
+        inner = nn.Sequential(
+            nn.Conv2d(8, 8, 3, padding=1, rng=n), nn.BatchNorm2d(8), nn.ReLU()
+        )
         layers.append(nn.Sum(nn.Sequential(), inner))
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10, rng=0))
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10, rng=0)
+    )
 
 
 plain_gradients = cconv.plot.gradient_flow(cconv.Model(plain(10)), images, labels)

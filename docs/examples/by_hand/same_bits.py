@@ -16,7 +16,9 @@ import cconv
 before = cconv.get_num_threads()
 for threads in (1, 2, 3):
     cconv.set_num_threads(threads)
-    model = cconv.Model(cconv.models.lenet5(rng=0), optimizer=cconv.optim.SGD(0.05, momentum=0.9))
+    model = cconv.Model(
+        cconv.models.lenet5(rng=0), optimizer=cconv.optim.SGD(0.05, momentum=0.9)
+    )
     model.fit(x, y, batch_size=64, epochs=1, rng=7, verbose=0)
     weights = b"".join(parameter.data.tobytes() for parameter in model.net.parameters())
     print(threads, hashlib.sha256(weights).hexdigest()[:32])

@@ -19,9 +19,11 @@ import cconv
 import cconv.functional as F
 from cconv import nn
 
-x, w = np.linspace(-0.1, 0.5, 240).reshape(2, 120), np.linspace(-0.2, 0.3, 360).reshape(120, 3)
+x = np.linspace(-0.1, 0.5, 240).reshape(2, 120)
+w = np.linspace(-0.2, 0.3, 360).reshape(120, 3)
 print(F.linear(x, w.T, np.linspace(-0.3, 0.1, 3)))
-x, w = np.linspace(-0.1, 0.5, 96).reshape(2, 3, 4, 4), np.linspace(-0.2, 0.3, 144).reshape(3, 3, 4, 4)
+x = np.linspace(-0.1, 0.5, 96).reshape(2, 3, 4, 4)
+w = np.linspace(-0.2, 0.3, 144).reshape(3, 3, 4, 4)
 print(F.conv2d(x, w, np.linspace(-0.1, 0.2, 3), stride=2, padding=1))
 print(F.max_pool2d(np.linspace(-0.3, 0.4, 96).reshape(2, 3, 4, 4), 2)[0, 0])
 print(F.relu(np.linspace(-0.5, 0.5, 12).reshape(3, 4)))
@@ -49,7 +51,8 @@ def network(depth, scale):
 
 
 for scale in (0.01, 0.1, 1.0):
-    print(f"scale {scale:4}: first loss {cconv.Model(network(3, scale)).evaluate(x, y)['loss']:.4g}")
+    loss = cconv.Model(network(3, scale)).evaluate(x, y)["loss"]
+    print(f"scale {scale:4}: first loss {loss:.4g}")
 
 # %%
 # Fifty by heart

@@ -17,8 +17,10 @@ print(explain.output_shape(227, 11, stride=4))
 # %%
 # The usual cases, on a map of 8x8:
 
-for kernel, padding, stride in ((3, 1, 1), ((5, 3), (2, 1), 1), (3, 1, 2), ((3, 5), (0, 1), (3, 4))):
-    print(kernel, padding, stride, explain.output_shape((8, 8), kernel, stride, padding).shape)
+cases = ((3, 1, 1), ((5, 3), (2, 1), 1), (3, 1, 2), ((3, 5), (0, 1), (3, 4)))
+for kernel, padding, stride in cases:
+    shape = explain.output_shape((8, 8), kernel, stride, padding).shape
+    print(f"kernel {kernel}, padding {padding}, stride {stride}: {shape}")
 
 # %%
 # Zeros around a 3x3 image, and a stride of 3 down and 2 across:

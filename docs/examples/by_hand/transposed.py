@@ -28,7 +28,8 @@ print((page.transposed == page.fractional).all())
 
 for size in (7, 8):
     down = F.conv1d(np.ones((1, 1, size)), np.ones((1, 1, 3)), stride=2, padding=1)
-    up = F.conv_transpose1d(down, np.ones((1, 1, 3)), stride=2, padding=1, output_padding=size - 7)
+    extra = {"padding": 1, "output_padding": size - 7}
+    up = F.conv_transpose1d(down, np.ones((1, 1, 3)), stride=2, **extra)
     print(size, "->", down.shape[-1], "->", up.shape[-1])
 
 # %%

@@ -20,7 +20,8 @@ print(page)
 
 for m in (2, 4, 6):
     page = explain.winograd(m, 3)
-    print(f"F({m}x{m}, 3x3): {page.multiplications} instead of {page.direct}, {page.saving:.3g} times fewer")
+    count = f"{page.multiplications} instead of {page.direct}"
+    print(f"F({m}x{m}, 3x3): {count}, {page.saving:.3g} times fewer")
 
 # %%
 # And the larger the tile, the larger its constants, and the rounding errors with them. F(4x4, 3x3):
@@ -40,7 +41,9 @@ for m in (2, 4, 6):
         d, g = rng.standard_normal((m + 2, m + 2)), rng.standard_normal((3, 3))
         exact = F.conv2d(d[None, None], g[None, None], algo="reference")[0, 0]
         U, V = G @ g.astype(np.float32) @ G.T, BT @ d.astype(np.float32) @ BT.T
-        errors.append(np.linalg.norm(AT @ (U * V) @ AT.T - exact) / np.linalg.norm(exact))
+        errors.append(
+            np.linalg.norm(AT @ (U * V) @ AT.T - exact) / np.linalg.norm(exact)
+        )
     print(f"F({m}x{m}, 3x3): relative error {np.mean(errors):.1e}")
 
 # %%

@@ -13,16 +13,20 @@ import cconv
 from cconv import models, nn
 
 net = models.alexnet(rng=0)
-print(cconv.Model(net).summary((3, 224, 224)))
+summary = cconv.Model(net).summary((3, 224, 224))
 
 # %%
 # Sometimes its parameters are given as 600 million. There are 60 million: 61,100,840 in torchvision's form above, 60,965,224 in the paper's. Nearly all of them sit in
 # the dense layers:
 
-dense = sum(p.size for _, layer in net.named_layers() if isinstance(layer, nn.Linear) for p in layer.parameters())
-print(
-    f"{dense:,} of {sum(p.size for p in net.parameters()):,} are dense: {dense / sum(p.size for p in net.parameters()):.0%}"
+dense = sum(
+    p.size
+    for _, layer in net.named_layers()
+    if isinstance(layer, nn.Linear)
+    for p in layer.parameters()
 )
+count = sum(p.size for p in net.parameters())
+print(f"{dense:,} of {count:,} are dense: {dense / count:.0%}")
 
 # %%
 # The paper
@@ -52,8 +56,10 @@ for variant in ("torchvision", "paper", "caffe", "d2l"):
 
 (x, y), test = cconv.data.digits()
 images = np.repeat(np.kron(x[:8], np.ones((8, 8))), 3, axis=1)
-model = cconv.Model(models.alexnet(rng=0), optimizer=cconv.optim.SGD(0.02, momentum=0.9))
-print(images.shape, [f"{model.train_on_batch(images, y[:8])['loss']:.2f}" for _ in range(6)])
+optimizer = cconv.optim.SGD(0.02, momentum=0.9)
+model = cconv.Model(models.alexnet(rng=0), optimizer=optimizer)
+losses = [model.train_on_batch(images, y[:8])["loss"] for _ in range(6)]
+print(images.shape, *(f"{loss:.2f}" for loss in losses))
 
 # %%
 # A small relative
@@ -64,10 +70,13 @@ print(images.shape, [f"{model.train_on_batch(images, y[:8])['loss']:.2f}" for _ 
 # 384, dense layers of 128 instead of 4096.
 
 small = nn.Sequential(
-    nn.Conv2d(1, 16, 5, stride=2, padding=2, rng=0), nn.ReLU(), nn.LocalResponseNorm(5, 1e-4, 0.75, 2), nn.MaxPool2d(3, 2),
-    nn.Conv2d(16, 32, 3, padding=1, rng=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1, groups=2, rng=2), nn.ReLU(),
+    nn.Conv2d(1, 16, 5, stride=2, padding=2, rng=0), nn.ReLU(),
+    nn.LocalResponseNorm(5, 1e-4, 0.75, 2), nn.MaxPool2d(3, 2),
+    nn.Conv2d(16, 32, 3, padding=1, rng=1), nn.ReLU(),
+    nn.Conv2d(32, 32, 3, padding=1, groups=2, rng=2), nn.ReLU(),
     nn.MaxPool2d(3, 2), nn.Flatten(),
-    nn.Dropout(0.5, rng=3), nn.Linear(32 * 2 * 2, 128, rng=4), nn.ReLU(), nn.Dropout(0.5, rng=5), nn.Linear(128, 10, rng=6),
+    nn.Dropout(0.5, rng=3), nn.Linear(32 * 2 * 2, 128, rng=4), nn.ReLU(),
+    nn.Dropout(0.5, rng=5), nn.Linear(128, 10, rng=6),
 )  # fmt: skip
 model = cconv.Model(small, optimizer=cconv.optim.Adam(2e-3))
 history = model.fit(x, y, batch_size=64, epochs=10, validation_data=test, verbose=0)

@@ -11,15 +11,23 @@ import numpy as np
 
 import cconv
 from cconv import models, nn
+from cconv.summary import summary
 
 rng = np.random.default_rng(0)
 block = nn.Concat(
     nn.Conv2d(192, 64, 1, bias=False, rng=rng),
-    nn.Sequential(nn.Conv2d(192, 96, 1, bias=False, rng=rng), nn.Conv2d(96, 128, 3, padding=1, bias=False, rng=rng)),
-    nn.Sequential(nn.Conv2d(192, 16, 1, bias=False, rng=rng), nn.Conv2d(16, 32, 5, padding=2, bias=False, rng=rng)),
+    nn.Sequential(
+        nn.Conv2d(192, 96, 1, bias=False, rng=rng),
+        nn.Conv2d(96, 128, 3, padding=1, bias=False, rng=rng),
+    ),
+    nn.Sequential(
+        nn.Conv2d(192, 16, 1, bias=False, rng=rng),
+        nn.Conv2d(16, 32, 5, padding=2, bias=False, rng=rng),
+    ),
     nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.Conv2d(192, 32, 1, bias=False, rng=rng)),
 )
-print(block(np.zeros((1, 192, 28, 28), np.float32)).shape, f"{sum(p.size for p in block.parameters()):,} weights")
+print(block(np.zeros((1, 192, 28, 28), np.float32)).shape)
+print(f"{sum(p.size for p in block.parameters()):,} weights")
 
 # %%
 # It is sometimes called the first network of more than 100 layers. It has 22 layers with weights in the paper's count (27 with pools); the 100 are its building blocks. Counted one by one:
@@ -32,15 +40,19 @@ print(kinds.count("Conv2d"), "convolutions and", kinds.count("Linear"), "dense l
 # Several forms go by its name. Torchvision's has batch norm, and 3x3 kernels where the paper has 5x5 (a mistake kept for the sake of its published weights); two auxiliary classifiers
 # may help its training.
 
-for variant, aux in (("torchvision", False), ("torchvision", True), ("paper", False), ("paper", True), ("d2l", False)):
+forms = [
+    (variant, aux) for variant in ("torchvision", "paper") for aux in (False, True)
+]
+for variant, aux in (*forms, ("d2l", False)):
     net = models.googlenet(variant=variant, aux_logits=aux, rng=0)
-    print(f"{variant:12} {'with auxiliary heads' if aux else '':22} {sum(p.size for p in net.parameters()):12,}")
+    count = sum(p.size for p in net.parameters())
+    print(f"{variant:12} {'with auxiliary heads' if aux else '':22} {count:12,}")
 
 # %%
-summary = cconv.Model(models.googlenet(rng=0)).summary((3, 224, 224))
-print("\n".join(str(summary).splitlines()[:24]))
-print("...")
-print("\n".join(str(summary).splitlines()[-4:]))
+# Its beginning and its end:
+
+lines = str(summary(models.googlenet(rng=0), (3, 224, 224))).splitlines()
+print("\n".join([*lines[:24], "...", *lines[-4:]]))
 
 # %%
 # The network itself
@@ -50,8 +62,10 @@ print("\n".join(str(summary).splitlines()[-4:]))
 
 (x, y), test = cconv.data.digits()
 images = np.repeat(np.kron(x[:4], np.ones((8, 8))), 3, axis=1)
-model = cconv.Model(models.googlenet(rng=0), optimizer=cconv.optim.SGD(0.02, momentum=0.9))
-print(images.shape, [f"{model.train_on_batch(images, y[:4])['loss']:.2f}" for _ in range(5)])
+optimizer = cconv.optim.SGD(0.02, momentum=0.9)
+model = cconv.Model(models.googlenet(rng=0), optimizer=optimizer)
+losses = [model.train_on_batch(images, y[:4])["loss"] for _ in range(5)]
+print(images.shape, *(f"{loss:.2f}" for loss in losses))
 
 # %%
 # A small relative
@@ -62,7 +76,11 @@ print(images.shape, [f"{model.train_on_batch(images, y[:4])['loss']:.2f}" for _ 
 
 def inception(c_in, one, reduce3, three, reduce5, five, pool, rng):
     def conv(a, b, k):
-        return [nn.Conv2d(a, b, k, padding=k // 2, bias=False, rng=rng), nn.BatchNorm2d(b), nn.ReLU()]
+        return [
+            nn.Conv2d(a, b, k, padding=k // 2, bias=False, rng=rng),
+            nn.BatchNorm2d(b),
+            nn.ReLU(),
+        ]
 
     return nn.Concat(
         nn.Sequential(*conv(c_in, one, 1)),
@@ -76,7 +94,8 @@ rng = np.random.default_rng(0)
 small = nn.Sequential(
     nn.Conv2d(1, 16, 5, stride=2, padding=2, rng=rng), nn.ReLU(),
     inception(16, 8, 8, 16, 4, 8, 8, rng), nn.MaxPool2d(3, 2),
-    inception(40, 16, 16, 32, 8, 16, 16, rng), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(80, 10, rng=rng),
+    inception(40, 16, 16, 32, 8, 16, 16, rng),
+    nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(80, 10, rng=rng),
 )  # fmt: skip
 model = cconv.Model(small, optimizer=cconv.optim.Adam(5e-3))
 model.fit(x, y, batch_size=64, epochs=5, verbose=0)

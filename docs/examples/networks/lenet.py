@@ -11,7 +11,7 @@ import cconv
 from cconv import models
 
 net = models.lenet5(rng=0)
-print(cconv.Model(net).summary((1, 28, 28)))
+summary = cconv.Model(net).summary((1, 28, 28))
 
 # %%
 # In 1998
@@ -22,7 +22,7 @@ print(cconv.Model(net).summary((1, 28, 28)))
 # LeNet-5 have trainable parameters; that is right for this form only. The pools of the modern form have none.
 
 old = models.lenet5(variant="1998", input_size=32, rng=0)
-print(cconv.Model(old).summary((1, 32, 32)))
+summary = cconv.Model(old).summary((1, 32, 32))
 
 # %%
 # With batch norm
@@ -35,9 +35,15 @@ print(cconv.Model(old).summary((1, 32, 32)))
 for batch_norm in (False, True):
     net = models.lenet5(batch_norm=batch_norm, rng=0)
     model = cconv.Model(net, optimizer=cconv.optim.SGD(lr=0.03, momentum=0.9))
-    history = model.fit(x, y, batch_size=32, epochs=3, validation_data=test, verbose=0).history
+    history = model.fit(
+        x, y, batch_size=32, epochs=3, validation_data=test, verbose=0
+    ).history
     count = sum(parameter.size for parameter in net.parameters())
-    print(f"{count:,} parameters", [f"{value:.3f}" for value in history["loss"]], f"{history['val_accuracy'][-1]:.3f}")
+    print(
+        f"{count:,} parameters",
+        [f"{value:.3f}" for value in history["loss"]],
+        f"{history['val_accuracy'][-1]:.3f}",
+    )
 
 # %%
 # The first dense layer holds 16*5*5*120 = 48,000 of the weights; convolutions share theirs. In the larger networks that come next this is

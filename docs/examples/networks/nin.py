@@ -14,17 +14,20 @@ import cconv
 from cconv import models, nn
 
 net = models.nin(rng=0)
-print(cconv.Model(net).summary((1, 224, 224)))
+summary = cconv.Model(net).summary((1, 224, 224))
 
 # %%
 # Which layers have weights?
 
-print({type(layer).__name__ for _, layer in net.named_layers() if hasattr(layer, "weight")})
+layers = [layer for _, layer in net.named_layers()]
+print({type(layer).__name__ for layer in layers if hasattr(layer, "weight")})
 
 # %%
 for variant in ("d2l", "caffe", "cifar10"):
-    print(f"{variant:8} {sum(p.size for p in models.nin(variant=variant, rng=0).parameters()):,}")
-print(f"d2l, 3 channels and 1000 classes {sum(p.size for p in models.nin(1000, 3, rng=0).parameters()):,}")
+    net_of = models.nin(variant=variant, rng=0)
+    print(f"{variant:8} {sum(p.size for p in net_of.parameters()):,}")
+large = models.nin(1000, 3, rng=0)
+print(f"d2l, 3 channels and 1000 classes {sum(p.size for p in large.parameters()):,}")
 
 # %%
 # The network itself
@@ -36,7 +39,8 @@ print(f"d2l, 3 channels and 1000 classes {sum(p.size for p in models.nin(1000, 3
 (x, y), test = cconv.data.digits()
 images = np.kron(x[:8], np.ones((8, 8)))
 model = cconv.Model(net, optimizer=cconv.optim.SGD(0.05, momentum=0.9))
-print(images.shape, [f"{model.train_on_batch(images, y[:8])['loss']:.2f}" for _ in range(6)])
+losses = [model.train_on_batch(images, y[:8])["loss"] for _ in range(6)]
+print(images.shape, *(f"{loss:.2f}" for loss in losses))
 
 # %%
 # A small relative
@@ -49,7 +53,8 @@ print(images.shape, [f"{model.train_on_batch(images, y[:8])['loss']:.2f}" for _ 
 def block(c_in, c_out, k, rng, **options):
     layers = []
     for n, conv in enumerate(((c_in, c_out, k), (c_out, c_out, 1), (c_out, c_out, 1))):
-        layers += [nn.Conv2d(*conv, rng=rng + n, **(options if n == 0 else {})), nn.BatchNorm2d(c_out), nn.ReLU()]
+        one = nn.Conv2d(*conv, rng=rng + n, **(options if n == 0 else {}))
+        layers += [one, nn.BatchNorm2d(c_out), nn.ReLU()]
     return layers
 
 
@@ -67,4 +72,5 @@ print(f"{sum(p.size for p in small.parameters()):,} parameters", model.evaluate(
 
 scores = nn.Sequential(*[layer for _, layer in small.named_children()][:-2])
 maps = scores(test[0][:1])
-print(maps.shape, "the largest mean is that of", maps.mean(axis=(2, 3)).argmax(), "and the digit a", test[1][0])
+print("maps", maps.shape, "the largest mean:", maps.mean(axis=(2, 3)).argmax())
+print("the digit:", test[1][0])

@@ -14,14 +14,15 @@ import cconv
 from cconv import models, nn
 
 net = models.resnet18(rng=0)
-print(cconv.Model(net).summary((3, 224, 224)))
+summary = cconv.Model(net).summary((3, 224, 224))
 
 # %%
 # A block is an expression: a sum of a branch and a shortcut. The empty ``Sequential`` is the identity.
 
 block = nn.Sum(
     nn.Sequential(
-        nn.Conv2d(16, 16, 3, padding=1, bias=False, rng=0), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1, bias=False, rng=0), nn.BatchNorm2d(16),
+        nn.ReLU(),
         nn.Conv2d(16, 16, 3, padding=1, bias=False, rng=1), nn.BatchNorm2d(16),
     ),
     nn.Sequential(),
@@ -55,14 +56,17 @@ for name, options in (
 
 (x, y), test = cconv.data.digits()
 images = np.repeat(np.kron(x[:4], np.ones((8, 8))), 3, axis=1)
-model = cconv.Model(models.resnet18(rng=0), optimizer=cconv.optim.SGD(0.02, momentum=0.9))
-print(images.shape, [f"{model.train_on_batch(images, y[:4])['loss']:.2f}" for _ in range(5)])
+optimizer = cconv.optim.SGD(0.02, momentum=0.9)
+model = cconv.Model(models.resnet18(rng=0), optimizer=optimizer)
+losses = [model.train_on_batch(images, y[:4])["loss"] for _ in range(5)]
+print(images.shape, *(f"{loss:.2f}" for loss in losses))
 
 # %%
 # ResNet-20 is small enough to be trained here as it is. Reduced are the images alone: 16x16 pixels and one channel, where CIFAR-10 has 32x32 and three. Five epochs:
 
 (x, y), test = cconv.data.digits(16)
-model = cconv.Model(models.resnet20(in_channels=1, rng=0), optimizer=cconv.optim.SGD(0.05, momentum=0.9))
+net = models.resnet20(in_channels=1, rng=0)
+model = cconv.Model(net, optimizer=cconv.optim.SGD(0.05, momentum=0.9))
 history = model.fit(x, y, batch_size=64, epochs=5, validation_data=test, verbose=0)
 print(model.evaluate(*test))
 

@@ -14,18 +14,22 @@ import cconv
 from cconv import models, nn
 
 net = models.vgg16(rng=0)
-print(cconv.Model(net).summary((3, 224, 224)))
+summary = cconv.Model(net).summary((3, 224, 224))
 
 # %%
 # 140 million is often quoted as its *memory*. It is its number of parameters:
 
 count = sum(p.size for p in net.parameters())
 convolutions = sum(p.size for p in net["features"].parameters())
-first_dense = next(layer for _, layer in net.named_layers() if isinstance(layer, nn.Linear))
-print(f"{count:,} parameters are {4 * count:,} bytes in float32, {4 * count / 2**20:.0f} MiB")
-print(
-    f"convolutions {convolutions:,}; the first dense layer {(share := first_dense.weight.size + first_dense.bias.size):,}, {share / count:.1%}"
+first_dense = next(
+    layer for _, layer in net.named_layers() if isinstance(layer, nn.Linear)
 )
+first = sum(p.size for p in first_dense.parameters())
+print(
+    f"{count:,} parameters of 4 bytes: {4 * count:,} bytes, {4 * count / 2**20:.0f} MiB"
+)
+print(f"convolutions {convolutions:,}")
+print(f"the first dense layer {first:,}, {first / count:.1%}")
 
 # %%
 # The family comes from one list of blocks. Configuration C has 1x1 kernels in place of some 3x3 ones.
@@ -33,11 +37,13 @@ print(
 for name in ("vgg11", "vgg13", "vgg16", "vgg19"):
     narrow = models.create(name, variant="cifar10", width=0.125, batch_norm=True, rng=0)
     kinds = [type(layer).__name__ for _, layer in narrow.named_layers()]
-    print(name, *(f"{kinds.count(kind)} {kind}" for kind in ("Conv2d", "BatchNorm2d", "MaxPool2d", "Linear")))
+    shown = ("Conv2d", "BatchNorm2d", "MaxPool2d", "Linear")
+    print(name, *(f"{kinds.count(kind)} {kind}" for kind in shown))
 c = models.vgg16(variant="c", rng=0)
 print(f"vgg16, configuration C: {sum(p.size for p in c.parameters()):,} parameters")
 quarter = models.vgg11(variant="d2l", width=0.25, rng=0)
-print(f"vgg11, d2l's form, a quarter as wide: {sum(p.size for p in quarter.parameters()):,} parameters")
+count = sum(p.size for p in quarter.parameters())
+print(f"vgg11, d2l's form, a quarter as wide: {count:,} parameters")
 
 # %%
 # The recipe of the paper: subtract the mean colour of the training images, and nothing else. ``nn.Normalize(mean)`` does it inside the network.
@@ -54,7 +60,8 @@ print(list(net.state_dict())[:4], "...", list(net.state_dict())[-1])
 (x, y), test = cconv.data.digits()
 images = np.repeat(np.kron(x[:2], np.ones((8, 8))), 3, axis=1)
 model = cconv.Model(net, optimizer=cconv.optim.SGD(0.005, momentum=0.9))
-print(images.shape, [f"{model.train_on_batch(images, y[:2])['loss']:.2f}" for _ in range(5)])
+losses = [model.train_on_batch(images, y[:2])["loss"] for _ in range(5)]
+print(images.shape, *(f"{loss:.2f}" for loss in losses))
 
 # %%
 # A small relative
@@ -64,7 +71,9 @@ print(images.shape, [f"{model.train_on_batch(images, y[:2])['loss']:.2f}" for _ 
 # little depth would do without it, but with batch norm four epochs suffice.
 
 (x, y), test = cconv.data.digits(32)
-small = models.vgg11(variant="cifar10", in_channels=1, width=0.125, batch_norm=True, rng=0)
+small = models.vgg11(
+    variant="cifar10", in_channels=1, width=0.125, batch_norm=True, rng=0
+)
 model = cconv.Model(small, optimizer=cconv.optim.SGD(0.02, momentum=0.9))
 history = model.fit(x, y, batch_size=64, epochs=4, validation_data=test, verbose=0)
 print(f"{sum(p.size for p in small.parameters()):,} parameters", model.evaluate(*test))
