@@ -72,7 +72,8 @@ class Inspected:
             Bytes, parameters and optimiser included. Where a step needs more, some layers run forward again in backward
             rather than keep what they computed: the plan's `stretches`, for `Model.recompute`, chosen for the least
             work. Where that is not enough, the batch is split into parts whose gradients are added up: the plan's
-            `batch_size` and `accumulate`. Its `cost` says what this costs.
+            `batch_size` and `accumulate`. Its `cost` says what this costs. What runs again is a layer or a whole block
+            (residual, Inception) of those that the network runs one after the other, never a part of a block.
 
         Returns
         -------

@@ -3,6 +3,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import takewhile
 
 from cconv.functional._arguments import whole
 from cconv.memory_plan import checked, plan, rounded
@@ -22,7 +23,7 @@ class Unit:
 
     Attributes
     ----------
-    name : what the user calls it, or its first layer
+    name : what the user calls it; of a block what its layers' names share, or its first layer
     kept : int, bytes that it leaves for backward
     output : int, bytes of its output
     keeps_output : bool, whether the output is among what it keeps
@@ -55,9 +56,17 @@ def units(whole_plan, net, batch_size, sample):
         output = rounded(math.prod(unit.y_shape) * itemsize)
         leaves = [leaf for _, leaf in unit.named_layers() if isinstance(leaf, Watched) and leaf is not unit]
         work = sum(_work(leaf, macs, itemsize) for leaf in leaves)
-        found.append(Unit(leaves[0].name if leaves else "", sum(kept), output, output in kept, *highest, work))
+        found.append(Unit(_name(leaves), sum(kept), output, output in kept, *highest, work))
         before += sum(kept)
     return found
+
+
+def _name(leaves):
+    if not leaves:
+        return ""
+    columns = zip(*(leaf.name.split(".") for leaf in leaves), strict=False)
+    shared = takewhile(lambda column: len(set(column)) == 1, columns)
+    return ".".join(column[0] for column in shared) or leaves[0].name
 
 
 def _highest(whole_plan, span):

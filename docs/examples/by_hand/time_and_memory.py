@@ -25,7 +25,8 @@ print(model.memory_plan(64, (1, 28, 28)))
 # With less memory
 # ----------------
 #
-# What a layer keeps can be computed again. Give the plan a limit, and it looks for the layers whose second forward pass costs least; ``recompute`` makes the model follow it.
+# What a layer keeps can be computed again. Give the plan a limit, and it looks for the layers whose second forward pass costs least; ``recompute`` makes the model follow it. Residual and Inception
+# blocks run again as a whole.
 # The weights get the same bits: random masks are those of the first pass, and running statistics move once.
 
 resnet = cconv.Model(models.resnet20(rng=0))
