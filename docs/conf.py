@@ -1,4 +1,4 @@
-"""The site: python -m sphinx -W --keep-going -b html docs docs/_build"""
+"""The site: sphinx-build -W --keep-going -b html docs docs/_build"""
 
 import sys
 from pathlib import Path

@@ -2,6 +2,8 @@
 
 import argparse
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
 
 from cconv.commands import datasets
 
@@ -45,7 +47,7 @@ def add_verb(verbs, name, run, summary, text, examples):
     verb = verbs.add_parser(
         name,
         help=summary,
-        description=text,
+        description=fill(" ".join(text.split()), min(get_terminal_size().columns, 100) - 2),
         epilog="examples:\n" + "\n".join(f"  {line}" for line in examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -134,7 +134,7 @@ class _Text:
 
     @staticmethod
     def paragraph(text):
-        return fill(text, 88, break_long_words=False, break_on_hyphens=False)
+        return fill(text, 84, break_long_words=False, break_on_hyphens=False)
 
     @staticmethod
     def formula(both):

@@ -7,6 +7,7 @@ The same sums, made in different orders: which algorithms fit, how exact they ar
 .. row:: 2.01 2.06 2.08 2.09 2.10 1.14 1.20
 """
 
+import textwrap
 from time import perf_counter
 
 import matplotlib.pyplot as plt
@@ -113,7 +114,7 @@ print(layer(x32).shape)
 try:
     nn.Conv2d(64, 32, 3, stride=2, algo="winograd", rng=0)(x32)
 except ValueError as error:
-    print(error)
+    print(textwrap.fill(str(error), 84))
 
 # %%
 # A 1x1 convolution is a matrix product at each pixel: weights (out x in) times pixels (in x positions). It mixes channels, adds a nonlinearity if an

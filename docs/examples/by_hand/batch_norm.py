@@ -15,6 +15,8 @@ Three places where programs go wrong:
 - The result has mean 0 and variance 1. It is often called standard Gaussian; it keeps whatever shape the distribution had.
 """
 
+import textwrap
+
 import numpy as np
 
 import cconv
@@ -96,5 +98,5 @@ layer = nn.BatchNorm1d(3)
 try:
     layer.forward(np.ones((1, 3), np.float32), True)
 except ValueError as error:
-    print(error)
+    print(textwrap.fill(str(error), 84))
 layer(np.array([[1, 2, 3]], np.float32))

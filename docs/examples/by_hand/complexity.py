@@ -4,8 +4,8 @@ What a layer costs
 
 .. row:: 1.15 2.06 5.01 5.02 5.03 5.04 5.05
 
-Time is counted in multiply-adds, space in weights and in maps, the values between the layers. A convolution with :math:`M \\times M` outputs, kernels of :math:`K \\times K`, :math:`C_{in}` and
-:math:`C_{out}` channels takes :math:`M^2 K^2 C_{in} C_{out}` multiply-adds, :math:`K^2 C_{in} C_{out}` weights and :math:`M^2 C_{out}` values.
+Time is counted in multiply-adds, space in weights and in maps, the values between the layers. A convolution from :math:`C_{in}` to :math:`C_{out}` channels with
+kernels of :math:`K \\times K` and outputs of :math:`M \\times M` takes :math:`M^2 K^2 C_{in} C_{out}` multiply-adds, :math:`K^2 C_{in} C_{out}` weights and :math:`M^2 C_{out}` values.
 """
 
 from cconv import explain, models, nn

@@ -32,7 +32,8 @@ print((a == b).all(), a.strides, b.strides)
 # Flattening goes by *shape*: first channel, its rows, its columns, then the next channel, whatever the memory order. A dense layer
 # behind it therefore takes the weights of torch and ONNX as they are.
 
-nn.Flatten()(x)[0], nn.Flatten()(last)[0]
+print(nn.Flatten()(x)[0])
+print(nn.Flatten()(last)[0])
 
 # %%
 # A pixel of channel *c*, row *i*, column *j* stands at (c*H + i)*W + j:

@@ -11,9 +11,12 @@ You need Python 3.10 or newer and a C compiler. In a clone of the repository,
 .. code-block:: bash
 
    python3 -m venv .venv && .venv/bin/pip install .
+   source .venv/bin/activate
+   cd ..
 
-installs the package; ``.venv/bin/python`` then starts Python. Type along, or put in numbers of your own: any 3x3 image and any 2x2 kernel
-will do, and every sentence that names a number has a line of code that computes it.
+installs the package and leaves the clone (in it Python would find the sources, without their compiled core). ``python`` starts Python. Type
+along, or put in numbers of your own: any 3x3 image and any 2x2 kernel will do, and every sentence that names a number has a line of code
+that computes it.
 """
 
 import numpy as np
@@ -21,7 +24,13 @@ import numpy as np
 import cconv.functional as F
 from cconv import explain, nn
 
-x = np.array([[3.0, 1.0, 4.0], [1.0, 5.0, 9.0], [2.0, 6.0, 5.0]])
+x = np.array(
+    [
+        [3.0, 1.0, 4.0],
+        [1.0, 5.0, 9.0],
+        [2.0, 6.0, 5.0],
+    ]
+)
 w = np.array([[1.0, 2.0], [-1.0, 3.0]])
 
 # %%
@@ -69,9 +78,13 @@ print(C @ x.ravel())
 # Let pixel *j* grow by 1. Output *i* grows by :math:`C_{ij}`, the weight with which the pixel enters it, so the loss grows by
 # :math:`C_{ij}\,dy_i`; and that once for each output, so all together by
 #
-# .. math:: dx_j = \sum_i C_{ij}\, dy_i \qquad\text{or, for all pixels,}\qquad dx = C^{\mathsf T} dy
+# .. math:: dx_j = \sum_i C_{ij}\, dy_i
 #
-# The sum runs down *column* j of C; forward runs along the *rows*. A matrix whose rows are the columns of C is the transpose of C. That is all:
+# The sum runs down *column* j of C; forward runs along the *rows*. A matrix whose rows are the columns of C is the transpose of C:
+#
+# .. math:: dx = C^{\mathsf T} dy
+#
+# That is all:
 # backward is the transpose of forward because the loss reaches an input along the very weights by which the input reached the outputs.
 #
 # Let the loss be the sum of the outputs; then ``dy`` is 1 everywhere.
@@ -142,7 +155,7 @@ print(F.conv1d(dy1[None, None], np.array([[[3.0, 2.0, 1.0]]]), padding="full")[0
 #
 # .. code-block:: bash
 #
-#    .venv/bin/cconv explain transpose --x '3 1 4; 1 5 9; 2 6 5' --w '1 2; -1 3' --dy '1 0; 0 2'
+#    cconv explain transpose --x '3 1 4; 1 5 9; 2 6 5' --w '1 2; -1 3' --dy '1 0; 0 2'
 
 print(explain.transpose(w, x, dy=[[1, 0], [0, 2]]))
 
