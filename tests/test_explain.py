@@ -289,7 +289,11 @@ def test_wrong_arguments_are_named(call, word):
         ("im2col --input 227x227x3 --kernel 11 --stride 4", "7.10 times"), ("winograd --tile 4 --kernel 3", "1/24"),
         ("complexity 100x100x256 --conv 1x1:64 --conv 3x3:256", "1,638,400,000"), ("transposed --input 2x2", "4  6  6  9"),
         ("same --kernel 5 --dilation 3", "12 in total"), ("affine --x=1,2,3,4,5 --w=-1,0,1", "w1  w2  w3"), ("depth --input 224 --kernel 5 --target 4", "55 layers"),
-        ("shape --format latex --padding same", r"\section*"), ("", "TOPIC"),
+        ("backward", "output     weight  dy  product"), ("backward --stride 2 --padding same --dilation 2", "rot180(w)"),
+        ("pool", "indices = [  5   7 ]"), ("pool --average --kernel 1x2 --stride 2", "shares each gradient equally"), ("pool --x 1,2,3,4 --dy 5,6", "dx = [ 0  5  0  6 ]"),
+        ("norm", "0.176347  -0.204124"), ("norm --x=1,2;3,4", "dx by hand"), ("residual", "through the shortcut"), ("step --samples 2", "1. Initialised: 61,706 weights"),
+        ("affine --input 3x3 --w=1,-1", "the matrix is 6 x 9"), ("affine --w=1,-1", "the matrix is 2 x 3"), ("affine --kernel 3", "the matrix is 1 x 9"),
+        ("affine --input 5 --kernel 3", "w1  w2  w3   0   0"), ("shape --format latex --padding same", r"\section*"), ("", "TOPIC"),
     ],
 )  # fmt: skip
 def test_command_line(capsys, words, expected):
@@ -306,14 +310,25 @@ def test_numbers_of_your_own(capsys):
     printed = capsys.readouterr().out
     assert "y[0,0] = 1*3 + (-1)*5 = -2" in printed and "dx[1,1] = (-1)*1 + 1*2 = 1" in printed
     assert main([*arguments, "--dy", "1 2 3"]) == 1
-    assert "dy must have the shape of the output, 2 x 2, got shape (3,)" in capsys.readouterr().err
+    assert "dy must have the shape of the output, 2 x 2, got shape (1, 3)" in capsys.readouterr().err
+    assert main(["explain", "transpose", "--x", "0 1 1; 0 1 1", "--w", "1 -1", "--dy", "1 2; 3 4"]) == 0
+    assert "y = [ -1   0 ]" in capsys.readouterr().out
     for wrong in ("1 2; 3", "", "a", "1 nan"):
         with pytest.raises(SystemExit):
             main(["explain", "kinds", "--x", wrong])
         assert "rows of equally many numbers" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", ["affine --input 900x900", "complexity 3 --conv 1:2", "winograd --tile 40"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "affine --input 900x900",
+        "complexity 3 --conv 1:2",
+        "winograd --tile 40",
+        "pool --input 2x2x2",
+        "backward --dy 1",
+    ],
+)
 def test_command_line_errors(capsys, words):
     assert main(["explain", *words.split()]) == 1
     assert capsys.readouterr().err.startswith("cconv: error: ")

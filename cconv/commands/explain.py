@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from cconv.commands.arguments import add_verb
+from cconv.commands.arguments import add_verb, whole_number
 
 
 def _sizes(text):
@@ -50,6 +50,7 @@ def add(verbs):
             "cconv explain affine --input 3x3 --kernel 2x2",
             "cconv explain transpose --input 3x3 --kernel 2x2       why backward is the transpose of forward",
             "cconv explain transpose --x '3 1 4; 1 5 9; 2 6 5' --w '1 0; 0 -1'       the same with your numbers",
+            "cconv explain pool --x '1 5 2 0; 3 4 8 6' --kernel 2",
             "cconv explain complexity 100x100x256 --conv 1x1:64 --conv 3x3:256",
             "cconv explain winograd --tile 4 --kernel 3 --format latex",
         ],
@@ -74,10 +75,9 @@ def run(arguments):
 def _shape(arguments):
     from cconv import explain
 
-    rank = max(len(arguments.input), len(arguments.kernel))
-    return explain.output_shape(
-        _spread(arguments.input, rank), _spread(arguments.kernel, rank), **_window(arguments, rank)
-    )
+    sizes, kernel = arguments.input or (3, 3), arguments.kernel or (2,)
+    rank = max(len(sizes), len(kernel))
+    return explain.output_shape(_spread(sizes, rank), _spread(kernel, rank), **_window(arguments, rank))
 
 
 def _affine(arguments):
@@ -93,16 +93,62 @@ def _transpose(arguments):
     from cconv import explain
 
     x, w = _arrays(arguments)
-    return explain.transpose(w, x, arguments.dy, **_window(arguments, x.ndim))
+    return explain.transpose(w, x, _of_rank(arguments.dy, x.ndim), **_window(arguments, x.ndim))
+
+
+def _backward(arguments):
+    from cconv import explain
+
+    x, w = _arrays(arguments)
+    return explain.backward(
+        _convolution(w, **_window(arguments, x.ndim)), x[None, None], _of_rank(arguments.dy, x.ndim + 2)
+    )
+
+
+def _pool(arguments):
+    from cconv import explain, nn
+
+    x = _counted(arguments.input) if arguments.x is None else arguments.x
+    kinds = (nn.AvgPool1d, nn.AvgPool2d) if arguments.average else (nn.MaxPool1d, nn.MaxPool2d)
+    if x.ndim > len(kinds):
+        raise ValueError(f"a map of one or two axes is expected, got shape {x.shape}")
+    pool = kinds[x.ndim - 1](
+        _spread(arguments.kernel or (2,), x.ndim), arguments.stride and _spread(arguments.stride, x.ndim)
+    )
+    return explain.backward(pool, x[None, None], _of_rank(arguments.dy, x.ndim + 2))
+
+
+def _norm(arguments):
+    from cconv import explain, nn
+
+    x = np.atleast_2d(arguments.x)
+    # With the same dy everywhere nothing would be left for x.
+    dy = np.eye(*x.shape) if arguments.dy is None else np.atleast_2d(arguments.dy)
+    return explain.backward(nn.BatchNorm1d(x.shape[1], dtype=np.float64), x, dy)
+
+
+def _residual(arguments):
+    from cconv import explain
+
+    x, w = _arrays(arguments, kernel=3)
+    return explain.residual(_convolution(w, padding="same"), x[None, None], _of_rank(arguments.dy, x.ndim + 2))
+
+
+def _step(arguments):
+    from cconv import data, explain, models
+
+    (x, y), _ = data.digits()
+    return explain.train_step(models.lenet5(rng=0).astype(np.float64), x[: arguments.samples], y[: arguments.samples])
 
 
 def _im2col(arguments):
     from cconv import explain
 
     # A last third number are the channels, as in 227x227x3.
-    *sizes, channels = arguments.input if len(arguments.input) == 3 else (*arguments.input, 1)
+    sizes = arguments.input or (3, 3)
+    *sizes, channels = sizes if len(sizes) == 3 else (*sizes, 1)
     x = _counted((1, channels, *_spread(tuple(sizes), 2)))
-    return explain.im2col(x, _spread(arguments.kernel, 2), **_window(arguments, 2))
+    return explain.im2col(x, _spread(arguments.kernel or (2,), 2), **_window(arguments, 2))
 
 
 def _commutativity(arguments):
@@ -163,12 +209,29 @@ def _counted(shape):
     return np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
 
 
-def _arrays(arguments):
-    """(x, w): the user's numbers, or counted ones in the shapes that were named."""
-    given = [array for array in (arguments.x, arguments.w) if array is not None]
-    rank = given[0].ndim if given else max(len(arguments.input), len(arguments.kernel))
-    x, w = (_spread(sizes, rank)[: rank if given else None] for sizes in (arguments.input, arguments.kernel))
-    return _counted(x) if arguments.x is None else arguments.x, _counted(w) if arguments.w is None else arguments.w
+def _arrays(arguments, kernel=2):
+    """(x, w): the user's numbers, or counted ones in the shapes that were named; a single row beside a matrix is one, too."""
+    arrays = [array for array in (arguments.x, arguments.w) if array is not None]
+    sizes = [sizes for sizes in (arguments.input, arguments.kernel) if sizes and len(sizes) > 1]
+    # Nothing but single numbers was named: one axis if the input was.
+    rank = max([array.ndim for array in arrays] + [len(one) for one in sizes], default=1 if arguments.input else 2)
+    x = _counted(_spread(arguments.input or (3,), rank)) if arguments.x is None else arguments.x
+    w = _counted(_spread(arguments.kernel or (kernel,), rank)) if arguments.w is None else arguments.w
+    return _of_rank(x, rank), _of_rank(w, rank)
+
+
+def _of_rank(array, rank):
+    """With axes of length 1 in front; None stays."""
+    return None if array is None else array.reshape((1,) * (rank - array.ndim) + array.shape)
+
+
+def _convolution(w, **window):
+    from cconv import nn
+
+    kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[w.ndim - 1]
+    layer = kind(1, 1, w.shape, bias=False, dtype=np.float64, **window)
+    layer.weight.data[0, 0] = w
+    return layer
 
 
 def _spread(sizes, rank):
@@ -185,12 +248,24 @@ def _window(arguments, rank):
 
 
 _OPTIONS = {
-    "input": ("--input", {"type": _sizes, "default": (3, 3), "metavar": "HxW", "help": "size of the input (3x3)"}),
-    "kernel": ("--kernel", {"type": _sizes, "default": (2, 2), "metavar": "HxW", "help": "size of the kernel (2x2)"}),
+    "input": ("--input", {"type": _sizes, "metavar": "HxW", "help": "size of the input (3x3)"}),
+    "kernel": ("--kernel", {"type": _sizes, "metavar": "HxW", "help": "size of the kernel (2x2)"}),
     "x": ("--x", {"type": _numbers, "metavar": "NUMBERS", "help": "the input, instead of --input: '3 1 4; 1 5 9; 2 6 5'"}),
     "w": ("--w", {"type": _numbers, "metavar": "NUMBERS", "help": "the kernel, instead of --kernel: '1 0; 0 -1'"}),
     "dy": ("--dy", {"type": _numbers, "metavar": "NUMBERS", "help": "what arrives from above, one number an output (ones)"}),
     "stride": ("--stride", {"type": _sizes, "default": (1,), "metavar": "N", "help": "stride (1)"}),
+    "input4": ("--input", {"type": _sizes, "default": (4, 4), "metavar": "HxW", "help": "size of the map (4x4)"}),
+    "kernel3": ("--kernel", {"type": _sizes, "metavar": "HxW", "help": "size of the kernel (3x3)"}),
+    "stride0": ("--stride", {"type": _sizes, "metavar": "N", "help": "stride (that of the kernel)"}),
+    "average": ("--average", {"action": "store_true", "help": "the mean, not the maximum"}),
+    "batch": (
+        "--x",
+        {
+            "type": _numbers, "metavar": "NUMBERS", "default": np.array([[1.0, 4.0], [2.0, 2.0], [6.0, 0.0]]),
+            "help": "a row for each sample, a column for each feature ('1 4; 2 2; 6 0')",
+        },
+    ),
+    "samples": ("--samples", {"type": whole_number(1, 1437), "metavar": "N", "default": 6, "help": "size of the batch (6)"}),
     "stride2": ("--stride", {"type": _sizes, "default": (2,), "metavar": "N", "help": "stride (2)"}),
     "padding": (
         "--padding",
@@ -218,6 +293,11 @@ _TOPICS = (
     ("commutativity", _commutativity, "why wide convolution commutes", _NUMBERS),
     ("affine", _affine, "a convolution as a matrix", (*_WINDOW, "x", "w")),
     ("transpose", _transpose, "why backward is the transpose of forward", (*_WINDOW, "x", "w", "dy")),
+    ("backward", _backward, "both gradients of a convolution, path by path", (*_WINDOW, "x", "w", "dy")),
+    ("pool", _pool, "a pool forward and backward", ("input4", "kernel", "stride0", "average", "x", "dy")),
+    ("norm", _norm, "batch norm forward and backward", ("batch", "dy")),
+    ("residual", _residual, "the gradient of a residual block", ("input", "kernel3", "x", "w", "dy")),
+    ("step", _step, "one training step of LeNet-5 on digits, in eleven steps", ("samples",)),
     ("im2col", _im2col, "the im2col matrix and how often it repeats a value", _WINDOW),
     ("winograd", _winograd, "Winograd's matrices and what they save", ("tile", "taps")),
     ("complexity", _complexity, "multiply-adds, weights and maps of layers, by every algorithm", ("shape", "conv")),
