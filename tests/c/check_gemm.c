@@ -40,11 +40,11 @@ static void check_tile(check *c, cc_gemm_tile tile, cc_gemm_tile_t tile_t, int v
     if (transposed)
         tile_t(taps, plain ? NULL : offset, depth, a, a_step, b, ldb, y, ldc, accumulate, plain ? NULL : &ahead);
     else
-        tile(taps, plain ? NULL : offset, depth, a, a_row, a_step, b, ldb, y, ldc, accumulate);
+        tile(taps, plain ? NULL : offset, depth, a, a_row, a_step, b, ldb, y, ldc, accumulate, plain ? NULL : &ahead);
     check_near_f32(c, y, expected, size, EPS, (double)(taps * depth + 1));
     BENCH(c, 2.0 * (double)(rows * width * depth), "FLOP",
           transposed ? tile_t(1, NULL, depth, a, a_step, b, ldb, y, ldc, false, NULL)
-                     : tile(1, NULL, depth, a, a_row, a_step, b, ldb, y, ldc, false));
+                     : tile(1, NULL, depth, a, a_row, a_step, b, ldb, y, ldc, false, NULL));
     check_done(c);
 }
 

@@ -157,7 +157,7 @@ static void run_row(const direct_job *job, const cc_panel *panel, const float *a
         const float *from = a + q * a_row;
         const bool ragged = valid < panel->width;
         tile(s->runs, s->run_offset, s->run_taps * s->channels, from, a_row, 1, b, panel->width, ragged ? spare : to,
-             ragged ? panel->width : ldy, false);
+             ragged ? panel->width : ldy, false, NULL);
         if (ragged)
             for (int64_t r = 0; r < rows; r++)
                 for (int64_t c = 0; c < valid; c++)

@@ -188,7 +188,8 @@ static void run_panels(void *argument, int64_t begin, int64_t end, int part)
                     for (int64_t k = 0; k < length; k++)
                         offset[k] = (job->terms[r + k].from * job->n + row) * job->from.pitch;
                     gemm->tile[vectors][rows](length, offset, channels, job->from.data, job->from.pitch, 1,
-                                              packed + job->terms[r].tap * channels * width, width, spare, width, r > i);
+                                              packed + job->terms[r].tap * channels * width, width, spare, width, r > i,
+                                              NULL);
                 }
                 if (i == last)
                     memset(spare, 0, (size_t)(rows * width) * sizeof(float));

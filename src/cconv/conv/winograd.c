@@ -120,10 +120,10 @@ static void multiply(const job *j, int64_t tiles, int64_t depth, int64_t block, 
             const float *a = v->data + xi * v->plane + t * SLICE;
             float *c = m->data + xi * m->plane + t * m->width;
             if (slices > 0)
-                tile[rows](slices, j->offset, SLICE, a, SLICE, 1, b, u->width, c, m->width, accumulate);
+                tile[rows](slices, j->offset, SLICE, a, SLICE, 1, b, u->width, c, m->width, accumulate, NULL);
             if (rest > 0)
                 tile[rows](1, NULL, rest, a + slices * v->block, SLICE, 1, b + slices * SLICE * u->width, u->width, c,
-                           m->width, accumulate || slices > 0);
+                           m->width, accumulate || slices > 0, NULL);
         }
     }
 }

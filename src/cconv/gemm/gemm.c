@@ -72,14 +72,6 @@ static piece piece_of(const matrix *x, range rows, range columns)
     return x->transposed ? (piece){data, c, r, x->ld} : (piece){data, r, c, x->ld};
 }
 
-/* Inline, because GCC takes a function that only prefetches for one without effect and drops its calls. */
-static inline __attribute__((always_inline)) void prefetch(const piece *x, range rows)
-{
-    for (int64_t r = rows.begin; r < rows.end; r++)
-        for (int64_t c = 0; c < x->columns; c += CC_ALIGNMENT / (int64_t)sizeof(float))
-            __builtin_prefetch(x->data + r * x->ld + c, 0, 2);
-}
-
 /* One step of a block: rows x panels of C, one block of k. */
 typedef struct step {
     range rows, panels, k;
@@ -115,19 +107,24 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
     const int64_t depth = k.end - k.begin, height = cc_gemm_tile_rows(j);
     const int64_t tiles = cc_ceil_div(rows.end - rows.begin, height), count_panels = panels.end - panels.begin;
     const int64_t a_row = j->a.transposed ? 1 : j->a.ld, a_step = j->a.transposed ? j->a.ld : 1;
-    /* Rows that are short streams of their own start too often for the processor to see them coming. */
-    const bool short_rows = a_step == 1 && j->depth_blocks == 1;
+    /* Rows of A and C that follow one another are fetched while the tile before sums. */
+    const bool streams = j->a.ld == j->k && ldc == j->n && j->depth_blocks == 1 && j->column_blocks == 1;
     range before = {rows.begin, rows.begin};
     for (int64_t t = 0, i = rows.begin; t < tiles; t++) {
         const int64_t count = cc_ceil_div(rows.end - i, tiles - t);
         const float *a = at(&j->a, i, k.begin);
-        const range after = {i + count, short_rows ? cc_min(rows.end, i + count + height) : i + count};
-        const piece next = j->a.transposed ? (piece){0} : piece_of(&j->a, after, k);
+        piece next[2] = {ahead[0], ahead[1]};
+        if (!j->a.transposed) {
+            const range after = {i + count, streams ? cc_min(rows.end, i + count + height) : i + count};
+            next[0] = piece_of(&j->a, after, k);
+            next[1] = (piece){c + (after.begin - rows.begin) * ldc, after.end - after.begin, j->n, ldc};
+        }
         const float *own = scratch;
         for (int64_t p = panels.begin; p < panels.end; p++) {
             const int64_t panel = p - panels.begin;
-            prefetch(&next, cut(next.rows, count_panels, panel));
-            const cc_gemm_ahead soon = cc_gemm_fetch(ahead, tiles * count_panels, t * count_panels + panel, depth);
+            const cc_gemm_ahead fetched =
+                j->a.transposed ? cc_gemm_fetch(next, tiles * count_panels, t * count_panels + panel, depth)
+                                : cc_gemm_fetch(next, count_panels, panel, depth);
             const int64_t columns = columns_of(j, p), first = p * j->panel_columns;
             const float *b = own;
             int64_t ldb = cc_gemm_padded(j->kernels, columns);
@@ -141,7 +138,7 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
             }
             cc_gemm_panel(j->kernels, count, columns, depth, a, a_row, a_step, b, ldb,
                           c + (i - rows.begin) * ldc + first, ldc, accumulate,
-                          soon.data != NULL ? &soon : NULL);
+                          fetched.data != NULL ? &fetched : NULL);
         }
         /* A tile's last sums are not there yet; those of the tile before are, and still in the cache. */
         finish(j, epilogue, before, panels, rows.begin, c, ldc);

@@ -2,7 +2,7 @@
 #include "gemm.h"
 
 /* Rows of A this many floats apart fall on the same lines of the first-level cache, of which it holds so many. */
-#define COLLIDING 512
+#define COLLIDING 1024
 #define WAYS 8
 
 int cc_gemm_width(const cc_kernels *kernels, int64_t m, int64_t n)
@@ -45,7 +45,8 @@ void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, c
         float *ci = c + i * ldc, *to = whole ? ci : ragged;
         const int64_t ldto = whole ? ldc : padded;
         if (a_step == 1)
-            g->tile[v][rows](1, NULL, k, a + i * a_row, a_row, 1, b, ldb, to, ldto, whole && accumulate);
+            g->tile[v][rows](1, NULL, k, a + i * a_row, a_row, 1, b, ldb, to, ldto, whole && accumulate,
+                             t == 0 ? ahead : NULL);
         else
             g->tile_t[v][rows](1, NULL, k, a + i, a_step, b, ldb, to, ldto, whole && accumulate, t == 0 ? ahead : NULL);
         if (!whole)
@@ -62,7 +63,7 @@ cc_gemm_ahead cc_gemm_fetch(const cc_gemm_piece pieces[2], int64_t calls, int64_
     const int64_t size = pieces[0].rows * pieces[0].columns, total = size + pieces[1].rows * pieces[1].columns;
     if (total == 0)
         return (cc_gemm_ahead){NULL, 0};
-    const int64_t turn = calls * size / total;
+    const int64_t turn = (calls * size + total / 2) / total;
     const cc_gemm_piece *x = &pieces[i >= turn];
     const int64_t mine = i >= turn ? i - turn : i, all = i >= turn ? calls - turn : turn;
     if (x->columns == x->ld) {

@@ -1,8 +1,10 @@
 /* gemm/plan.c -- into which blocks a product is cut, and what memory they take. */
 #include "job.h"
 
-/* Largest block of k; its panel of B and tile of A share the first-level cache. Where A is read along its columns, the
- * next block of A and B comes to the second-level cache during this one, and both should be there with C. */
+/* A sum this long is one block: its panel of B comes from the second-level cache, which costs less than C twice. */
+#define WHOLE_SUM 848
+/* Largest block of longer ones; its panel of B and tile of A share the first-level cache. Where A is read along its
+ * columns, the next block of A and B comes to the second-level cache during this one, and both should be there with C. */
 #define DEPTH 384
 #define DEPTH_TRANSPOSED 128
 /* Up to this many rows do not pay for a copy of B, and read as much of each row of it as a tile can. */
@@ -34,7 +36,7 @@ void cc_gemm_plan(cc_gemm_job *j, const cc_pool *pool)
     j->panel_columns = (int64_t)width * kernels->lanes;
     j->panels = cc_ceil_div(j->n, j->panel_columns);
 
-    int64_t depth = DEPTH;
+    int64_t depth = j->k <= WHOLE_SUM ? WHOLE_SUM : DEPTH;
     if (j->a.transposed)
         depth = DEPTH_TRANSPOSED;
     else if (few_rows)

@@ -24,16 +24,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef void (*cc_gemm_tile)(int64_t taps, const int64_t *offset, int64_t depth, const float *a, int64_t a_row,
-                             int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate);
-
-/* Memory that will be read soon: each k of a tile fetches the line of `data`, which moves on by `step` floats. */
+/* Memory that will be needed soon: each k of a tile fetches the line of `data`, which moves on by `step` floats. */
 typedef struct cc_gemm_ahead {
     const float *data;
     int64_t step;
 } cc_gemm_ahead;
 
-/* The same where the columns of A are rows in memory: a_row is 1. `ahead` may be NULL. */
+/* `ahead` may be NULL. */
+typedef void (*cc_gemm_tile)(int64_t taps, const int64_t *offset, int64_t depth, const float *a, int64_t a_row,
+                             int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate,
+                             const cc_gemm_ahead *ahead);
+
+/* The same where the columns of A are rows in memory: a_row is 1. */
 typedef void (*cc_gemm_tile_t)(int64_t taps, const int64_t *offset, int64_t depth, const float *a, int64_t a_step,
                                const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate,
                                const cc_gemm_ahead *ahead);

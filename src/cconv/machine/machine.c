@@ -24,7 +24,7 @@ static void multiply(void *argument, int64_t begin, int64_t end, int part)
         b[i] = 0.25F;
     for (int64_t i = begin; i < end; i++)
         for (int64_t round = 0; round < j->rounds; round++)
-            j->kernels->gemm.tile[vectors][rows](1, NULL, DEPTH, a, DEPTH, 1, b, width, c, width, false);
+            j->kernels->gemm.tile[vectors][rows](1, NULL, DEPTH, a, DEPTH, 1, b, width, c, width, false, NULL);
 }
 
 cc_status cc_machine_multiply(const cc_context *context, int64_t rounds, double *operations)
