@@ -69,6 +69,7 @@ def learning_curves(history):
             if key in values:
                 axes.plot(range(1, len(values[key]) + 1), values[key], marker=".", label=label)
         axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
     return figure

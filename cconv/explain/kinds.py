@@ -166,7 +166,7 @@ def commutativity(x, w):
 def fractional_stride(z, stride):
     """The map with stride - 1 zeros between its values: a stride of 1/S over it is a transposed convolution.
 
-    Dilation puts zeros into the *kernel* instead.
+    Dilation puts zeros into the kernel instead.
 
     Parameters
     ----------

@@ -46,7 +46,8 @@ class _LPPool(Layer):
 
 
 def _of_rank(rank):
-    doc = f"{_LPPool.__doc__.rstrip()}\n\n    Arrays have {rank} spatial axes.\n    "
+    head, rule, rest = (_LPPool.__doc__ or "").partition("\n\n    Parameters\n")
+    doc = f"{head}\n\n    Arrays have {rank} spatial {'axis' if rank == 1 else 'axes'}.{rule}{rest}"
     return type(f"LPPool{rank}d", (_LPPool,), {"rank": rank, "__doc__": doc, "__module__": __name__})
 
 

@@ -63,7 +63,8 @@ class _ConstantPad(_Pad):
 
 
 def _of_rank(name, rank, base=_Pad, mode="constant"):
-    doc = f"{base.__doc__.rstrip()}\n\n    Arrays have {rank} spatial axes; mode {mode!r} of `functional.pad`.\n    "
+    head, rule, rest = (base.__doc__ or "").partition("\n\n    Parameters\n")
+    doc = f"{head}\n\n    Arrays have {rank} spatial {'axis' if rank == 1 else 'axes'}; mode {mode!r} of `functional.pad`.{rule}{rest}"
     return type(f"{name}{rank}d", (base,), {"rank": rank, "mode": mode, "__doc__": doc, "__module__": __name__})
 
 

@@ -245,7 +245,8 @@ class _MaxUnpool(_Pool):
 
 
 def _of_rank(base, name, rank):
-    doc = f"{base.__doc__.rstrip()}\n\n    Arrays have {rank} spatial axes.\n    "
+    head, rule, rest = (base.__doc__ or "").partition("\n\n    Parameters\n")
+    doc = f"{head}\n\n    Arrays have {rank} spatial {'axis' if rank == 1 else 'axes'}.{rule}{rest}"
     return type(name, (base,), {"rank": rank, "__doc__": doc, "__module__": __name__})
 
 

@@ -1,5 +1,6 @@
 """Pages out of what stands elsewhere: figures of cconv.plot, Markdown files of the repository, plain docstrings."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def _benchmarks(app, docname, source):
 def _plain(app, what, name, value, options, lines):
     """In docstrings |x| is a size, a * b a product, and name_ a name: never markup."""
     for number, line in enumerate(lines):
+        # "K. He" is a name, not item K of a list.
+        line = re.sub(r"^(\s*)([A-Z]\. [A-Z])", r"\1\\\2", line)
         if not line.lstrip().startswith((">>>", "...")):
             parts = re.split(r"(`[^`]*`)", line)
             parts[::2] = [re.sub(r"(?<!\\)[|*]|(?<=\w)_(?!\w)", r"\\\g<0>", part) for part in parts[::2]]
@@ -52,13 +55,23 @@ def _plain(app, what, name, value, options, lines):
 
 
 def _borrowed(app, what, name, value, skip, options):
-    """What a module borrows from a private one is not its own."""
+    """What a module borrows from a private one is not its own; a constant of a class has the docstring of its type."""
+    if what == "class" and isinstance(value, (bool, int, float, str, tuple)):
+        return True
     origin = str(getattr(value, "__module__", None) or "")
     return True if what == "module" and (not origin.startswith("cconv") or "._" in origin) else None
 
 
+def _signature(app, what, name, value, options, signature, annotation):
+    """That of the constructor, where `__new__` only notes the arguments down."""
+    if what != "class" or signature != "(*args, **kwargs)":
+        return None
+    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(inspect.signature(value))), annotation
+
+
 def setup(app):
     app.connect("source-read", _whole_file)
+    app.connect("autodoc-process-signature", _signature)
     app.connect("source-read", _benchmarks)
     app.connect("autodoc-process-docstring", _plain, priority=400)
     app.connect("autodoc-skip-member", _borrowed)

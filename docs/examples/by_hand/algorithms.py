@@ -33,7 +33,7 @@ for name, options in {
 print(f"{'1x1':14}", F.conv_algorithms(x.shape, (32, 64, 1, 1), channels_last=True))
 
 # %%
-# "auto" takes the first that fits. Winograd's algorithm is offered for 3x3 kernels at stride 1 alone: depthwise layers have too few sums to
+# "auto" takes the first that fits. Winograd's algorithm is offered for 3x3 and 5x5 kernels at stride 1 alone: depthwise layers have too few sums to
 # pay for its transforms. Its errors are larger than those of the plain sum, the price of fewer multiplications. Against the plain
 # loops in double precision:
 
@@ -61,7 +61,7 @@ all((result == results[0]).all() for result in results)
 # Fourier transforms
 # ------------------
 #
-# It is often said that the FFT is not used for convolution. With 3x3 kernels that is right: it is slower than all others, and rounds. But its
+# It is often said that the FFT is not used for convolution. With 3x3 kernels and many channels that is right: it is slower than all others. But its
 # cost hardly depends on the size of the kernel, so from some size on it wins, the earlier the fewer channels there are to add up. ``algo="fft"`` must be asked for by name;
 # "auto" never takes it. The same layers by "auto" and by transforms, forward:
 
@@ -97,7 +97,8 @@ for axis, (channels, kernels) in zip(axes, ((1, 1), (3, 16)), strict=True):
     axis.set(title=f"{channels} to {kernels} channels", xlabel="kernel size")
     axis.set_xticks(sizes, sizes)
     axis.minorticks_off()
-    print(f"{channels} to {kernels} channels: fft is faster beyond {last}x{last}")
+    where = f"beyond {last}x{last}" if last else "at every size"
+    print(f"{channels} to {kernels} channels: fft is faster {where}")
 axes[0].set(ylabel="ms")
 legend = axes[0].legend()
 

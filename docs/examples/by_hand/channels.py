@@ -87,4 +87,4 @@ for layers in (1, 2, 3):
     pixel = np.zeros((1, 1, 11, 11))
     pixel[0, 0, 5, 5] = 1
     reached = np.argwhere(net(pixel)[0, 0])
-    print(layers, "layers:", np.ptp(reached, axis=0) + 1)
+    print("layers:", layers, "field:", np.ptp(reached, axis=0) + 1)

@@ -69,3 +69,7 @@ for depth in (2, 3, 5):
         model.fit(x, y, batch_size=25, epochs=60, verbose=0)
         reached.append(model.evaluate(x, y)["accuracy"])
     print(f"{depth:6} " + "".join(f"{accuracy:8.2f}" for accuracy in reached))
+
+# %%
+# ``cconv check NETWORK`` runs the first loss, a gradient check, the effect of a penalty on the weights, and fifty samples by heart, for any network
+# by name: :doc:`/command_line`.

@@ -32,7 +32,7 @@ print(model.memory_plan(64, (1, 28, 28)))
 resnet = cconv.Model(models.resnet20(rng=0))
 whole = resnet.memory_plan(32, (3, 32, 32))
 plan = resnet.memory_plan(32, (3, 32, 32), max_memory=40_000_000)
-print(textwrap.fill(plan.cost, 90))
+print(textwrap.fill(plan.cost, 84))
 
 # %%
 rng = np.random.default_rng(0)

@@ -36,5 +36,6 @@ for size in (7, 8):
 # It is called transposed because it is: the matrix of the convolution, transposed. It is not the inverse, and does not undo the convolution.
 
 w = np.arange(4.0).reshape(2, 2)
-C = np.asarray(explain.affine_matrix(w, (3, 3)))
-(C.T @ z.ravel()).reshape(3, 3), F.conv_transpose2d(z[None, None], w[None, None])[0, 0]
+C = explain.affine_matrix(w, (3, 3))
+print((C.T @ z.ravel()).reshape(3, 3))
+print(F.conv_transpose2d(z[None, None], w[None, None])[0, 0])

@@ -27,7 +27,8 @@ for m in (2, 4, 6):
 # And the larger the tile, the larger its constants, and the rounding errors with them. F(4x4, 3x3):
 
 page = explain.winograd(4, 3)
-page.BT, page.AT
+print(page.BT)
+print(page.AT)
 
 # %%
 # One tile in single precision, against the sum in double precision, a thousand times:
@@ -48,4 +49,4 @@ for m in (2, 4, 6):
 
 # %%
 # So it has its drawbacks: the transforms only pay when many channels share them (never for depthwise layers), the larger tiles lose accuracy and spend their gain on the inverse
-# transform, and it wants 3x3 kernels at stride 1. ``algo='auto'`` knows.
+# transform, and it wants small kernels (3x3, at most 5x5) at stride 1. ``algo='auto'`` knows.

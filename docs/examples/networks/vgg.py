@@ -49,7 +49,7 @@ print(f"vgg11, d2l's form, a quarter as wide: {count:,} parameters")
 # The recipe of the paper: subtract the mean colour of the training images, and nothing else. ``nn.Normalize(mean)`` does it inside the network.
 # The keys of the weights are torchvision's, so its files load with ``load_state_dict``, to begin where others ended:
 
-print(list(net.state_dict())[:4], "...", list(net.state_dict())[-1])
+print(*list(net.state_dict())[:3], "...", list(net.state_dict())[-1])
 
 # %%
 # The network itself
