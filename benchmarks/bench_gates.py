@@ -15,12 +15,16 @@ A row is flagged when `auto` is
   slower than torch       in a weight gradient with a stride
   over 1.1 of the best    other algorithm's time.
 
+`bound` is what a core could reach that moves every array once at the measured bandwidth of memory, and multiplies
+meanwhile. Rows under 0.85 of the peak that reach 0.85 of this bound are counted apart, and flagged all the same.
+
 --sweep looks at the choice alone, over a grid of geometries.
 """
 
 import argparse
 import itertools
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -97,6 +101,15 @@ def flags(layer, which, algorithm, share, times):
     return found
 
 
+def bound(layer, shape, which, flops, peak_gflops, bandwidth):
+    """The share of the peak that the least traffic with memory allows."""
+    images = math.prod(shape)
+    if which != "backward_data":  # pixels between windows are not read
+        images *= math.prod(min(1.0, k / s) for k, s in zip(layer.kernel_size, layer.stride, strict=True))
+    floats = images + math.prod(layer.output_shape(shape)) + layer.weight.data.size
+    return min(1.0, flops / (4 * floats) * bandwidth / peak_gflops)
+
+
 def swept():
     """(name, layer, input shape) of a grid of geometries, of similar work."""
     from cconv import nn
@@ -121,7 +134,7 @@ def swept():
             yield f"{inputs}-{outputs} {kernel}x{kernel}/{stride}", layer, (images, inputs, side, side)
 
 
-def measured(case, name, layer, shape, arguments, peak_gflops):
+def measured(case, name, layer, shape, arguments, peak_gflops, bandwidth):
     """A dict a pass."""
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal(shape, np.float32), rng.standard_normal(layer.output_shape(shape), np.float32)
@@ -141,9 +154,10 @@ def measured(case, name, layer, shape, arguments, peak_gflops):
         if theirs:
             times["torch"] = min(times.pop("torch False"), times.pop("torch True"))
         share = 1e-9 * flops / times[algorithm] / peak_gflops if peak_gflops else None
+        limit = bound(layer, shape, which, flops, peak_gflops, bandwidth) if peak_gflops else None
         yield {
             "case": case, "layer": name, "x": shape, "weight": layer.weight.shape, "stride": layer.stride, "pass": which,
-            "algorithm": algorithm, "flops": flops, "share": share, "times": times,
+            "algorithm": algorithm, "flops": flops, "share": share, "bound": limit, "times": times,
             "flags": flags(layer, which, algorithm, share, times),
         }  # fmt: skip
 
@@ -155,10 +169,10 @@ def _print(row):
     n, c, h, _ = row["x"]
     o, _, k, _ = row["weight"]
     shape = f"{n}x{c}x{h} {k}x{k}/{row['stride'][0]} {o}"
-    share = "?" if row["share"] is None else f"{row['share']:.2f}"
+    share, limit = ("?" if value is None else f"{value:.2f}" for value in (row["share"], row["bound"]))
     print(
         f"{row['case']:<18}{row['layer']:<30}{shape:<24}{row['pass']:<16}{1e3 * times[algorithm]:9.3f}"
-        f"{1e-9 * row['flops'] / times[algorithm]:7.0f}{share:>6}  {algorithm:<10}"
+        f"{1e-9 * row['flops'] / times[algorithm]:7.0f}{share:>6}{limit:>6}  {algorithm:<10}"
         f"{1e3 * others[second] if others else 0:9.3f} {second:<10}{1e3 * times.get('torch', 0):9.3f}"
         f"  {', '.join(row['flags'])}",
         flush=True,
@@ -191,9 +205,10 @@ def main():
         torch.set_grad_enabled(False)
     facts = machine(1)
     facts["peak_gflops"] = peak.measure(facts["isa"])
+    facts["bandwidth_gbs"] = peak.bandwidth()
     print(", ".join(f"{key} {value}" for key, value in facts.items()))
     print(
-        f"{'layer':<72}{'pass':<16}{'ms':>9}{'GF/s':>7}{'share':>6}  {'algorithm':<10}{'next ms':>9} {'next':<10}{'torch ms':>9}"
+        f"{'layer':<72}{'pass':<16}{'ms':>9}{'GF/s':>7}{'share':>6}{'bound':>6}  {'algorithm':<10}{'next ms':>9} {'next':<10}{'torch ms':>9}"
     )
     if arguments.sweep:
         layers = (("sweep", *row) for row in swept())
@@ -204,13 +219,15 @@ def main():
     for case, name, layer, shape in layers:
         if arguments.layer not in name:
             continue
-        for row in measured(case, name, layer, shape, arguments, facts["peak_gflops"]):
+        for row in measured(case, name, layer, shape, arguments, facts["peak_gflops"], facts["bandwidth_gbs"]):
             results.append(row)
             if row["flags"] or not arguments.flagged:
                 _print(row)
         if arguments.json:
             arguments.json.write_text(json.dumps({"machine": facts, "results": results}, indent=1) + "\n")
-    print(f"{sum(bool(row['flags']) for row in results)} of {len(results)} rows flagged")
+    flagged = [row for row in results if row["flags"]]
+    bounded = [row for row in flagged if row["flags"] == [f"under {DIRECT}"] and row["share"] >= DIRECT * row["bound"]]
+    print(f"{len(flagged)} of {len(results)} rows flagged, {len(bounded)} of them at {DIRECT} of their bound by memory")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""The measured peak of one core, in GFLOP/s of float32."""
+"""The measured peaks of one core: GFLOP/s of float32, and GB/s of memory."""
 
 import ctypes
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
+
+import numpy as np
 
 _FLAGS = {"avx512": ["-mavx512f", "-mfma", "-mprefer-vector-width=512"], "avx2": ["-mavx2", "-mfma"]}
 
@@ -23,3 +26,14 @@ def measure(isa, runs=20, rounds=2_000_000):
         function.restype = ctypes.c_double
         sink = (ctypes.c_float * 3)(0.5, 1.0, 0.0)
         return max(function(ctypes.c_long(rounds), sink) for _ in range(runs))
+
+
+def bandwidth(size=1 << 28, runs=5):
+    """What is read and written, by the best of `runs` copies of `size` bytes, far more than the caches hold."""
+    source, target = np.ones(size // 8), np.ones(size // 8)
+    fastest = float("inf")
+    for _ in range(runs):
+        start = time.thread_time()
+        np.copyto(target, source)
+        fastest = min(fastest, time.thread_time() - start)
+    return 1e-9 * 2 * size / fastest
