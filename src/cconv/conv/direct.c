@@ -1,9 +1,9 @@
 /* Direct convolution: an implicit matrix product over the taps, nothing materialised but a padded strip.
  *
  * backward_data of stride s is s*s*s convolutions of stride 1, one for each phase of the input grid,
- * so that no product with a stuffed zero is made.
+ * so that no product with a stuffed zero is made; all read the same strip.
  */
-#include "direct.h"
+#include "direct_run.h"
 
 #include <string.h>
 
@@ -14,31 +14,6 @@
 
 /* A padded image beyond this is left to algorithms that do not copy it. */
 #define MAX_FLOATS ((int64_t)1 << 31)
-
-typedef struct direct_job {
-    const cc_context *context;
-    cc_strips strips;
-    int64_t groups;
-    int64_t outputs; /* output channels of one group */
-
-    cc_panels panels;
-    float *weights; /* packed: [group][panel][tap][channel][width] */
-    int64_t group_weights;
-    int64_t out_stride, sum_stride, group_stride; /* in the user's weights: to the next output or summed channel, group */
-    const float *unpacked;
-    bool turned; /* summed are the output channels of the user's weights */
-
-    float *buffers;
-    int64_t buffer_size; /* strip buffer and a tile, per part */
-    int parts;
-
-    /* The output: grid position q is at start + q*out_step. */
-    float *output;
-    int64_t output_size[CC_AXES], output_start[CC_AXES], output_step[CC_AXES];
-    int64_t output_channels;
-    const float *bias;
-    cc_epilogue epilogue;
-} direct_job;
 
 cc_panels cc_panels_of(const cc_context *context, int64_t columns, int64_t rows)
 {
@@ -81,7 +56,7 @@ cc_panel cc_panels_get(const cc_panels *p, int64_t panel)
 
 /* [tap][channel][width] of one panel whose summed channels lie side by side, by turning pieces of rows, that then are
  * put where they belong. */
-static void pack_rows(const direct_job *job, const cc_panel *panel, int64_t valid, const float *from, float *to)
+static void pack_rows(const cc_direct_job *job, const cc_panel *panel, int64_t valid, const float *from, float *to)
 {
     const cc_strips *s = &job->strips;
     const int64_t count = s->taps * s->channels, width = panel->width;
@@ -101,7 +76,7 @@ static void pack_rows(const direct_job *job, const cc_panel *panel, int64_t vali
 }
 
 /* The same where the taps of the panel's columns lie side by side. */
-static void pack_taps(const direct_job *job, const cc_panel *panel, int64_t valid, const float *from, float *to)
+static void pack_taps(const cc_direct_job *job, const cc_panel *panel, int64_t valid, const float *from, float *to)
 {
     const cc_strips *s = &job->strips;
     const int64_t width = panel->width, taps = job->out_stride;
@@ -112,110 +87,36 @@ static void pack_taps(const direct_job *job, const cc_panel *panel, int64_t vali
             const float *columns_from = from + channel * job->sum_stride + i;
             job->context->kernels->gemm.transpose(valid, columns, columns_from, taps, piece, width);
             for (int64_t j = 0; j < columns; j++)
-                if (s->place[i + j] >= 0)
-                    memcpy(to + (s->place[i + j] * s->channels + channel) * width, piece + j * width,
+                if (job->place[i + j] >= 0)
+                    memcpy(to + (job->place[i + j] * s->channels + channel) * width, piece + j * width,
                            (size_t)width * sizeof(float));
         }
-}
-
-/* Floats in front of a panel. */
-static int64_t panel_offset(const direct_job *job, int64_t group, const cc_panel *panel)
-{
-    return group * job->group_weights + panel->column * job->strips.packed * job->strips.channels;
 }
 
 /* Pack the weights of items (group, panel). */
 static void pack_panels(void *argument, int64_t begin, int64_t end, int part)
 {
     (void)part;
-    const direct_job *job = argument;
+    const cc_direct_job *job = argument;
     for (int64_t item = begin; item < end; item++) {
         const int64_t group = item / job->panels.count;
         const cc_panel panel = cc_panels_get(&job->panels, item % job->panels.count);
         const int64_t valid = cc_min(panel.width, job->outputs - panel.column);
         const float *from = job->unpacked + panel.column * job->out_stride + group * job->group_stride;
-        float *to = job->weights + panel_offset(job, group, &panel);
+        float *to = job->weights + cc_direct_panel(job, group, &panel);
         (job->turned ? pack_taps : pack_rows)(job, &panel, valid, from, to);
     }
 }
 
-/* One row of the grid for one panel. `a` is the row's place in the strip buffer, `y` its first output. */
-static void run_row(const direct_job *job, const cc_panel *panel, const float *a, const float *b, float *y,
-                    int64_t channel, const float *residual, float *spare)
-{
-    const cc_strips *s = &job->strips;
-    const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
-    const float *scale = job->epilogue.scale;
-    const int64_t valid = cc_min(panel->width, job->outputs - panel->column);
-    const int64_t ldy = job->output_step[2] * job->output_channels, a_row = s->step[2] * s->pitch;
-    const int64_t tiles = cc_ceil_div(s->grid[2], gemm->max_rows[panel->vectors]);
-    int64_t q = 0;
-    for (int64_t t = 0; t < tiles; t++) {
-        const int64_t rows = (s->grid[2] - q + tiles - t - 1) / (tiles - t);
-        const cc_gemm_tile tile = gemm->tile[panel->vectors][rows];
-        float *to = y + q * ldy;
-        const float *from = a + q * a_row;
-        const bool ragged = valid < panel->width;
-        tile(s->runs, s->run_offset, s->run_taps * s->channels, from, a_row, 1, b, panel->width, ragged ? spare : to,
-             ragged ? panel->width : ldy, false, NULL);
-        if (ragged)
-            for (int64_t r = 0; r < rows; r++)
-                for (int64_t c = 0; c < valid; c++)
-                    to[r * ldy + c] = spare[r * panel->width + c];
-        if (job->bias != NULL || residual != NULL || job->epilogue.scale != NULL || job->epilogue.relu)
-            gemm->finish(rows, valid, to, ldy, to, ldy, false,
-                         &(cc_gemm_epilogue){.scale = scale ? scale + channel : NULL,
-                                             .bias = job->bias ? job->bias + channel : NULL,
-                                             .residual = residual ? residual + q * ldy : NULL,
-                                             .ld_residual = ldy, .relu = job->epilogue.relu});
-        q += rows;
-    }
-}
-
-static void run_strip(const direct_job *job, const cc_strip *strip, int64_t group, const float *buffer,
-                      float *spare)
-{
-    const cc_strips *s = &job->strips;
-    for (int64_t p = 0; p < job->panels.count; p++) {
-        const cc_panel panel = cc_panels_get(&job->panels, p);
-        const float *b =
-            job->weights + panel_offset(job, group, &panel) + s->tap_first * s->channels * panel.width;
-        const int64_t channel = group * job->outputs + panel.column;
-        for (int64_t i = 0; i < strip->images; i++)
-            for (int64_t r = 0; r < strip->rows; r++) {
-                const int64_t z = job->output_start[0] + strip->plane * job->output_step[0];
-                const int64_t y = job->output_start[1] + (strip->row + r) * job->output_step[1];
-                const int64_t row = ((strip->image + i) * job->output_size[0] + z) * job->output_size[1] + y;
-                const int64_t at =
-                    (row * job->output_size[2] + job->output_start[2]) * job->output_channels + channel;
-                const float *residual = job->epilogue.residual;
-                run_row(job, &panel, buffer + i * s->image + r * s->step[1] * s->columns * s->pitch, b,
-                        job->output + at, channel, residual ? residual + at : NULL, spare);
-            }
-    }
-}
-
-/* Items are (group, strip). */
-static void run_items(void *argument, int64_t begin, int64_t end, int part)
-{
-    const direct_job *job = argument;
-    const cc_strips *s = &job->strips;
-    float *buffer = job->buffers + part * job->buffer_size;
-    float *spare = buffer + s->images_per_item * s->image;
-    for (int64_t item = begin; item < end; item++) {
-        const int64_t group = item / s->items;
-        const cc_strip strip = cc_strips_item(s, item % s->items);
-        if (s->taps > 0)
-            cc_strips_fill(s, &strip, group * s->channels, s->channels, buffer);
-        run_strip(job, &strip, group, buffer, spare);
-    }
-}
-
 /* How the work is cut; returns the floats of buffers that it needs. */
-static int64_t plan(direct_job *job)
+static int64_t plan(cc_direct_job *job)
 {
     cc_strips *s = &job->strips;
     cc_strips_plan(s, cc_direct_positions(s, POSITIONS), true);
+    for (int64_t i = 0; i < job->phases; i++) {
+        cc_direct_phase *p = &job->phase[i];
+        p->run_taps = cc_strips_runs(s, s->tap + p->tap, p->taps, true, s->run_offset + p->tap);
+    }
     const int64_t spare = CC_TILE_MAX_ROWS * CC_TILE_MAX_VECTORS * job->panels.lanes;
     job->buffer_size = cc_ceil_div(s->images_per_item * s->image + spare, 16) * 16;
     job->parts = cc_parts(job->context->pool, job->groups * s->items, 1);
@@ -223,10 +124,10 @@ static int64_t plan(direct_job *job)
 }
 
 /* Packed weights, and so many floats of buffers behind them; the caller frees the weights. */
-static cc_status pack(direct_job *job, int64_t floats)
+static cc_status pack(cc_direct_job *job, int64_t floats)
 {
     const cc_context *context = job->context;
-    job->group_weights = job->panels.vectors * job->panels.lanes * job->strips.packed * job->strips.channels;
+    job->group_weights = job->panels.vectors * job->panels.lanes * job->packed * job->strips.channels;
     const int64_t weights = cc_ceil_div(job->groups * job->group_weights, 16) * 16;
     job->weights = cc_arena_alloc(context->arena, (size_t)(weights + floats) * sizeof(float));
     if (job->weights == NULL)
@@ -237,12 +138,7 @@ static cc_status pack(direct_job *job, int64_t floats)
     return CC_OK;
 }
 
-static void execute(direct_job *job)
-{
-    cc_parallel_each(job->context->pool, job->parts, job->groups * job->strips.items, run_items, job);
-}
-
-/* Taps, run offsets and places for the whole kernel, in one block. */
+/* Taps, run offsets and one more number for each tap of the kernel, in one block. */
 cc_status cc_strips_allocate(const cc_context *context, const cc_window *w, cc_strips *strips)
 {
     const int64_t taps = cc_volume(w->kernel);
@@ -250,7 +146,6 @@ cc_status cc_strips_allocate(const cc_context *context, const cc_window *w, cc_s
     if (strips->tap == NULL)
         return CC_ERR_MEMORY;
     strips->run_offset = (int64_t *)(void *)(strips->tap + taps);
-    strips->place = strips->run_offset + taps;
     return CC_OK;
 }
 
@@ -278,10 +173,10 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
                          const void *b, const cc_epilogue *epilogue, void *y)
 {
     const cc_window *window = &conv->window;
-    if (cc_direct_small(conv))
+    if (cc_direct_small(conv, CC_FORWARD))
         return cc_direct_small_forward(context, conv, x, w, b, epilogue, y);
     const int64_t icg = conv->ic / conv->groups, taps = cc_volume(window->kernel);
-    direct_job job = {.context = context, .groups = conv->groups, .outputs = conv->oc / conv->groups,
+    cc_direct_job job = {.context = context, .groups = conv->groups, .outputs = conv->oc / conv->groups,
                       .unpacked = w, .out_stride = icg * taps, .sum_stride = taps,
                       .group_stride = conv->oc / conv->groups * icg * taps, .output = y,
                       .output_channels = conv->oc, .bias = b};
@@ -297,40 +192,51 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
     }
     CC_TRY(cc_strips_allocate(context, window, &job.strips));
     cc_strips_forward_taps(&job.strips, window);
-    job.strips.packed = taps;
+    job.packed = taps;
+    job.phases = 1;
+    job.phase[0].taps = taps;
+    memcpy(job.phase[0].grid, window->output, sizeof job.phase[0].grid);
     job.panels = cc_panels_of(context, job.outputs, window->output[2]);
     const cc_status status = pack(&job, plan(&job));
     if (status == CC_OK)
-        execute(&job);
+        cc_direct_run(&job);
     cc_arena_free(context->arena, job.weights);
     cc_arena_free(context->arena, job.strips.tap);
     return status;
 }
 
-/* The i-th of the phases; false if no position of dx belongs to it. */
-static bool set_phase(direct_job *job, const cc_window *window, int64_t i)
+/* The phases from `first` on, as many as go together; returns the one after them. */
+static int64_t set_phases(cc_direct_job *job, const cc_window *window, int64_t first)
 {
-    int64_t phase[CC_AXES];
-    for (int axis = CC_AXES - 1; axis >= 0; axis--) {
-        phase[axis] = i % job->output_step[axis];
-        i /= job->output_step[axis];
-        job->output_start[axis] = phase[axis];
-        job->strips.grid[axis] = cc_ceil_div(window->input[axis] - phase[axis], window->stride[axis]);
-        if (job->strips.grid[axis] <= 0)
-            return false;
+    cc_strips *s = &job->strips;
+    const int64_t end = cc_min(first + CC_DIRECT_PHASES, cc_volume(job->output_step));
+    s->taps = 0;
+    memset(s->grid, 0, sizeof s->grid);
+    job->phases = end - first;
+    for (int64_t i = first; i < end; i++) {
+        cc_direct_phase *p = &job->phase[i - first];
+        int64_t rest = i;
+        for (int axis = CC_AXES - 1; axis >= 0; axis--) {
+            p->start[axis] = rest % job->output_step[axis];
+            rest /= job->output_step[axis];
+            p->grid[axis] = cc_ceil_div(window->input[axis] - p->start[axis], window->stride[axis]);
+            s->grid[axis] = cc_max(s->grid[axis], p->grid[axis]);
+        }
+        p->tap = s->taps;
+        cc_strips_phase_taps(s, window, p->start);
+        p->taps = s->taps - p->tap;
     }
-    cc_strips_phase_taps(&job->strips, window, phase);
-    return true;
+    return end;
 }
 
 static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
                                const void *residual, void *dx)
 {
     const cc_window *window = &conv->window;
-    if (cc_direct_small(conv))
+    if (cc_direct_small(conv, CC_BACKWARD_DATA))
         return cc_direct_small_backward_data(context, conv, dy, w, residual, dx);
     const int64_t icg = conv->ic / conv->groups, taps = cc_volume(window->kernel);
-    direct_job job = {.context = context, .groups = conv->groups, .outputs = icg, .unpacked = w, .turned = true,
+    cc_direct_job job = {.context = context, .groups = conv->groups, .outputs = icg, .unpacked = w, .turned = true,
                       .out_stride = taps, .sum_stride = icg * taps,
                       .group_stride = conv->oc / conv->groups * icg * taps, .output = dx,
                       .output_channels = conv->ic, .epilogue.residual = residual};
@@ -345,24 +251,25 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
     }
     CC_TRY(cc_strips_allocate(context, window, &job.strips));
     cc_strips *s = &job.strips;
+    job.place = s->run_offset + taps;
     job.panels = cc_panels_of(context, job.outputs, cc_ceil_div(window->input[2], window->stride[2]));
     for (int64_t t = 0; t < taps; t++)
-        s->place[t] = -1;
+        job.place[t] = -1;
     const int64_t phases = cc_volume(job.output_step);
     int64_t most = 0; /* before the first phase is written */
-    for (int64_t i = 0; i < phases; i++)
-        if (set_phase(&job, window, i)) {
-            for (int64_t t = 0; t < s->taps; t++)
-                s->place[s->tap[t].weight] = s->packed++;
-            most = cc_max(most, plan(&job));
-        }
+    for (int64_t i = 0; i < phases;) {
+        i = set_phases(&job, window, i);
+        for (int64_t t = 0; t < s->taps; t++)
+            job.place[s->tap[t].weight] = job.packed++;
+        most = cc_max(most, plan(&job));
+    }
     const cc_status status = pack(&job, most);
-    for (int64_t i = 0; i < phases && status == CC_OK; i++)
-        if (set_phase(&job, window, i)) {
-            plan(&job);
-            execute(&job);
-            s->tap_first += s->taps;
-        }
+    for (int64_t i = 0; i < phases && status == CC_OK;) {
+        i = set_phases(&job, window, i);
+        plan(&job);
+        cc_direct_run(&job);
+        job.tap_first += s->taps;
+    }
     cc_arena_free(context->arena, job.weights);
     cc_arena_free(context->arena, s->tap);
     return status;

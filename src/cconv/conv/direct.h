@@ -25,8 +25,8 @@ int64_t cc_direct_positions(const cc_strips *strips, int64_t positions);
 /* Room for the taps of a window; free strips->tap. */
 cc_status cc_strips_allocate(const cc_context *context, const cc_window *window, cc_strips *strips);
 
-/* Images so small that much of the kernel falls beyond their edge; channels-last on both sides, one group. */
-bool cc_direct_small(const cc_conv *conv);
+/* Images so small that some of the kernel falls beyond their edge often; channels-last on both sides, one group. */
+bool cc_direct_small(const cc_conv *conv, cc_pass pass);
 cc_status cc_direct_small_forward(const cc_context *context, const cc_conv *conv, const float *x, const float *w,
                                   const float *b, const cc_epilogue *epilogue, float *y);
 cc_status cc_direct_small_backward_data(const cc_context *context, const cc_conv *conv, const float *dy,

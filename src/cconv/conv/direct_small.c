@@ -12,8 +12,9 @@
 #include "../gemm/gemm.h"
 #include "direct.h"
 
-/* Terms of a convolution that is small, and images that fill a tile. */
-#define MAX_TERMS 256
+/* Terms of a convolution that is small, those with which weight gradients gain, and images that fill a tile. */
+#define MAX_TERMS 512
+#define MAX_WEIGHT_TERMS 256
 #define FEW_IMAGES 8
 /* Taps in a run: as many as stand side by side in a kernel that is small. */
 #define MAX_RUN 16
@@ -75,7 +76,7 @@ static int64_t list_terms(const cc_window *w, term *terms)
     return count;
 }
 
-bool cc_direct_small(const cc_conv *conv)
+bool cc_direct_small(const cc_conv *conv, cc_pass pass)
 {
     const cc_window *w = &conv->window;
     term terms[MAX_TERMS];
@@ -86,7 +87,7 @@ bool cc_direct_small(const cc_conv *conv)
         taps > 4 * MAX_TERMS || rest > MAX_TERMS || rest * taps > 4 * MAX_TERMS)
         return false;
     const int64_t count = list_terms(w, terms);
-    return count <= MAX_TERMS && 3 * count <= 2 * rest * taps;
+    return count <= (pass == CC_BACKWARD_WEIGHT ? MAX_WEIGHT_TERMS : MAX_TERMS) && 20 * count <= 19 * rest * taps;
 }
 
 /* Put the terms in order of `to` or tap, keeping the order among equals. */

@@ -279,7 +279,7 @@ static cc_status run(weight_job *job)
 cc_status cc_direct_backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
                                     void *dw)
 {
-    if (cc_direct_small(conv))
+    if (cc_direct_small(conv, CC_BACKWARD_WEIGHT))
         return cc_direct_small_backward_weight(context, conv, x, dy, dw);
     const cc_window *window = &conv->window;
     weight_job job = {.context = context, .conv = conv, .outputs = conv->oc / conv->groups, .dy = dy, .dw = dw};

@@ -34,7 +34,7 @@ void cc_strips_phase_taps(cc_strips *strips, const cc_window *w, const int64_t p
     int64_t shift[CC_AXES][CC_STRIPS_KERNEL], kernel[CC_AXES][CC_STRIPS_KERNEL], count[CC_AXES];
     for (int axis = 0; axis < CC_AXES; axis++)
         count[axis] = phase_shifts(w, axis, phase[axis], shift[axis], kernel[axis]);
-    cc_tap *tap = strips->tap;
+    cc_tap *tap = strips->tap + strips->taps;
     for (int64_t d = 0; d < count[0]; d++)
         for (int64_t h = 0; h < count[1]; h++)
             for (int64_t v = 0; v < count[2]; v++)
@@ -45,13 +45,24 @@ void cc_strips_phase_taps(cc_strips *strips, const cc_window *w, const int64_t p
 }
 
 /* Length of the runs of taps whose columns lie side by side; the kernel is a box, so all are equal. */
-static int64_t run_length(const cc_strips *s)
+static int64_t run_length(const cc_tap *tap, int64_t taps)
 {
     int64_t length = 1;
-    while (length < s->taps && s->tap[length].shift[2] == s->tap[length - 1].shift[2] + 1 &&
-           s->tap[length].shift[1] == s->tap[0].shift[1] && s->tap[length].shift[0] == s->tap[0].shift[0])
+    while (length < taps && tap[length].shift[2] == tap[length - 1].shift[2] + 1 &&
+           tap[length].shift[1] == tap[0].shift[1] && tap[length].shift[0] == tap[0].shift[0])
         length++;
-    return s->taps % length == 0 ? length : 1;
+    return taps % length == 0 ? length : 1;
+}
+
+int64_t cc_strips_runs(const cc_strips *s, const cc_tap *tap, int64_t taps, bool merge, int64_t *offset)
+{
+    const int64_t length = merge ? run_length(tap, taps) : 1;
+    for (int64_t r = 0; r < taps / length; r++) {
+        const int64_t *shift = tap[r * length].shift;
+        offset[r] = (((shift[0] - s->first[0]) * s->rows + shift[1] - s->first[1]) * s->columns + shift[2] -
+                     s->first[2]) * s->pitch;
+    }
+    return length;
 }
 
 void cc_strips_plan(cc_strips *s, int64_t positions, bool merge)
@@ -80,13 +91,8 @@ void cc_strips_plan(cc_strips *s, int64_t positions, bool merge)
     s->pitch = merge ? s->channels : cc_ceil_div(s->held > 0 ? s->held : s->channels, 16) * 16 + 16;
     s->image = s->planes * s->rows * s->columns * s->pitch;
 
-    s->run_taps = merge ? run_length(s) : 1;
+    s->run_taps = cc_strips_runs(s, s->tap, s->taps, merge, s->run_offset);
     s->runs = s->taps / s->run_taps;
-    for (int64_t r = 0; r < s->runs; r++) {
-        const int64_t *shift = s->tap[r * s->run_taps].shift;
-        s->run_offset[r] = (((shift[0] - s->first[0]) * s->rows + shift[1] - s->first[1]) * s->columns + shift[2] -
-                            s->first[2]) * s->pitch;
-    }
 }
 
 cc_strip cc_strips_item(const cc_strips *s, int64_t item)

@@ -36,10 +36,6 @@ typedef struct cc_strips {
     int64_t taps;
     cc_tap *tap;
 
-    /* The weights are packed for `packed` taps, of which these begin at `tap_first`; `place`, for each element of the
-     * kernel, says where it is, or -1. */
-    int64_t packed, tap_first, *place;
-
     /* Taps side by side in the buffer are one run: `runs` runs of run_taps taps. */
     int64_t runs, run_taps;
     int64_t *run_offset; /* in floats */
@@ -59,8 +55,8 @@ typedef struct cc_strip {
     int64_t row, rows;
 } cc_strip;
 
-/* The taps of a forward pass, or of one phase of a stride in backward_data; fills taps and tap[], for
- * which there must be room for the whole kernel. */
+/* The taps of a forward pass, or those that a phase of a stride in backward_data has, added to taps and tap[]; there must
+ * be room for the whole kernel. */
 void cc_strips_forward_taps(cc_strips *strips, const cc_window *window);
 void cc_strips_phase_taps(cc_strips *strips, const cc_window *window, const int64_t phase[CC_AXES]);
 
@@ -68,6 +64,9 @@ void cc_strips_phase_taps(cc_strips *strips, const cc_window *window, const int6
  * taps are set. With `merge`, neighbouring taps make a run and the pitch is the channels; without, the
  * pitch keeps columns out of each other's cache sets. */
 void cc_strips_plan(cc_strips *strips, int64_t positions, bool merge);
+
+/* The runs of some of the taps, a box: their offsets; returns the taps of a run. */
+int64_t cc_strips_runs(const cc_strips *strips, const cc_tap *tap, int64_t taps, bool merge, int64_t *offset);
 
 cc_strip cc_strips_item(const cc_strips *strips, int64_t item);
 

@@ -1,0 +1,130 @@
+#include "direct_run.h"
+
+/* What the next strip reads and writes, fetched piece by piece meanwhile. */
+typedef struct next_strip {
+    cc_gemm_piece piece[2];
+    int64_t which, at, each, step;
+} next_strip;
+
+/* The next piece. */
+static cc_gemm_ahead fetch(next_strip *next)
+{
+    for (; next->which < 2; next->which++, next->at = 0) {
+        const cc_gemm_piece *x = &next->piece[next->which];
+        if (next->at < x->rows * x->ld) {
+            const float *data = x->data + next->at;
+            next->at += next->each;
+            return (cc_gemm_ahead){data, next->step};
+        }
+    }
+    return (cc_gemm_ahead){NULL, 0};
+}
+
+/* One row of a phase for one panel. `a` is the row's place in the strip buffer, `y` its first output. */
+static void run_row(const cc_direct_job *job, const cc_direct_phase *ph, const cc_panel *panel, const float *a, const float *b,
+                    float *y, int64_t channel, const float *residual, next_strip *next, float *spare)
+{
+    const cc_strips *s = &job->strips;
+    const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
+    const float *scale = job->epilogue.scale;
+    const int64_t valid = cc_min(panel->width, job->outputs - panel->column);
+    const int64_t ldy = job->output_step[2] * job->output_channels, a_row = s->step[2] * s->pitch;
+    const int64_t tiles = cc_ceil_div(ph->grid[2], gemm->max_rows[panel->vectors]);
+    const int64_t runs = ph->taps / ph->run_taps, depth = ph->run_taps * s->channels;
+    int64_t q = 0;
+    for (int64_t t = 0; t < tiles; t++) {
+        const int64_t rows = (ph->grid[2] - q + tiles - t - 1) / (tiles - t);
+        const cc_gemm_tile tile = gemm->tile[panel->vectors][rows];
+        float *to = y + q * ldy;
+        const float *from = a + q * a_row;
+        const bool ragged = valid < panel->width;
+        const cc_gemm_ahead ahead = runs > 0 ? fetch(next) : (cc_gemm_ahead){NULL, 0};
+        tile(runs, s->run_offset + ph->tap, depth, from, a_row, 1, b, panel->width, ragged ? spare : to,
+             ragged ? panel->width : ldy, false, ahead.data != NULL ? &ahead : NULL);
+        if (ragged)
+            for (int64_t r = 0; r < rows; r++)
+                for (int64_t c = 0; c < valid; c++)
+                    to[r * ldy + c] = spare[r * panel->width + c];
+        if (job->bias != NULL || residual != NULL || job->epilogue.scale != NULL || job->epilogue.relu)
+            gemm->finish(rows, valid, to, ldy, to, ldy, false,
+                         &(cc_gemm_epilogue){.scale = scale ? scale + channel : NULL,
+                                             .bias = job->bias ? job->bias + channel : NULL,
+                                             .residual = residual ? residual + q * ldy : NULL,
+                                             .ld_residual = ldy, .relu = job->epilogue.relu});
+        q += rows;
+    }
+}
+
+static void run_phase(const cc_direct_job *job, const cc_direct_phase *ph, const cc_strip *strip, int64_t group,
+                      const float *buffer, next_strip *next, float *spare)
+{
+    const cc_strips *s = &job->strips;
+    const int64_t rows = cc_min(strip->rows, ph->grid[1] - strip->row);
+    next->step = cc_ceil_div(next->each, cc_max(1, ph->taps * s->channels));
+    for (int64_t p = 0; p < job->panels.count; p++) {
+        const cc_panel panel = cc_panels_get(&job->panels, p);
+        const float *b = job->weights + cc_direct_panel(job, group, &panel) +
+                         (job->tap_first + ph->tap) * s->channels * panel.width;
+        const int64_t channel = group * job->outputs + panel.column;
+        for (int64_t i = 0; i < strip->images; i++)
+            for (int64_t r = 0; r < rows; r++) {
+                const int64_t z = ph->start[0] + strip->plane * job->output_step[0];
+                const int64_t y = ph->start[1] + (strip->row + r) * job->output_step[1];
+                const int64_t row = ((strip->image + i) * job->output_size[0] + z) * job->output_size[1] + y;
+                const int64_t at = (row * job->output_size[2] + ph->start[2]) * job->output_channels + channel;
+                const float *residual = job->epilogue.residual;
+                run_row(job, ph, &panel, buffer + i * s->image + r * s->step[1] * s->columns * s->pitch, b,
+                        job->output + at, channel, residual ? residual + at : NULL, next, spare);
+            }
+    }
+}
+
+/* What a strip reads and writes, where that is one piece each, in as many pieces as there are tiles in a strip. */
+static next_strip look_ahead(const cc_direct_job *job, int64_t group, const cc_strip *strip)
+{
+    const cc_strips *s = &job->strips;
+    const int64_t *size = job->output_size, *step = job->output_step;
+    const int64_t tall = job->context->kernels->gemm.max_rows[cc_panels_get(&job->panels, 0).vectors];
+    const int64_t row = strip->row * step[1], rows = cc_min(strip->rows * step[1], size[1] - row);
+    const int64_t pixel = job->output_channels, first = (strip->image * size[0] + strip->plane * step[0]) * size[1] + row;
+    next_strip next = {.piece = {cc_strips_source(s, strip, group * s->channels, s->channels),
+                                 {job->output + first * size[2] * pixel, rows * size[2], pixel, pixel}}};
+    int64_t calls = 0, floats = 0;
+    if (next.piece[0].rows == 0 || next.piece[0].columns != next.piece[0].ld || strip->images > 1)
+        next.which = 2;
+    for (int64_t i = 0; i < job->phases; i++)
+        if (job->phase[i].taps > 0)
+            calls += cc_ceil_div(job->phase[i].grid[2], tall);
+    for (int i = 0; i < 2; i++)
+        floats += next.piece[i].rows * next.piece[i].ld;
+    next.each = cc_max(16, floats / cc_max(1, calls * job->panels.count * strip->rows));
+    return next;
+}
+
+/* Items are (group, strip). */
+static void run_items(void *argument, int64_t begin, int64_t end, int part)
+{
+    const cc_direct_job *job = argument;
+    const cc_strips *s = &job->strips;
+    float *buffer = job->buffers + part * job->buffer_size;
+    float *spare = buffer + s->images_per_item * s->image;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t group = item / s->items;
+        const cc_strip strip = cc_strips_item(s, item % s->items);
+        next_strip next = {.which = 2};
+        if (item + 1 < end) {
+            const cc_strip after = cc_strips_item(s, (item + 1) % s->items);
+            next = look_ahead(job, (item + 1) / s->items, &after);
+        }
+        if (s->taps > 0)
+            cc_strips_fill(s, &strip, group * s->channels, s->channels, buffer);
+        for (int64_t i = 0; i < job->phases; i++)
+            if (strip.plane < job->phase[i].grid[0])
+                run_phase(job, &job->phase[i], &strip, group, buffer, &next, spare);
+    }
+}
+
+void cc_direct_run(cc_direct_job *job)
+{
+    cc_parallel_each(job->context->pool, job->parts, job->groups * job->strips.items, run_items, job);
+}
