@@ -38,7 +38,7 @@ pygments_style = "friendly"
 
 autodoc_typehints = "none"
 autodoc_member_order = "alphabetical"
-autodoc_default_options = {"members": True, "imported-members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True, "imported-members": True}
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 numpydoc_xref_param_type = False

@@ -49,3 +49,11 @@ def test_the_package_under_test_is_not_one_without_its_core():
     import cconv
 
     assert any(p.suffix in (".so", ".pyd") for p in Path(cconv.__file__).parent.iterdir())
+
+
+def test_docstrings_may_be_stripped(tmp_path):
+    import cconv
+
+    code = f"import sys; sys.path.append({str(Path(cconv.__file__).parents[1])!r}); import cconv.nn, cconv.models"
+    answer = subprocess.run([sys.executable, "-OO", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr

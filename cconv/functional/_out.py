@@ -33,7 +33,7 @@ def with_out(function):
         parameter = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None)
         signature = signature.replace(parameters=[*signature.parameters.values(), parameter])
     taking_out.__signature__ = signature
-    taking_out.__doc__ = _described(inspect.cleandoc(function.__doc__))
+    taking_out.__doc__ = _described(inspect.cleandoc(function.__doc__ or ""))
     return taking_out
 
 

@@ -14,7 +14,7 @@ def _of_rank(function, name, rank, signature):
         return function(rank, *args, **kwargs)
 
     of_rank.__name__ = of_rank.__qualname__ = name.replace("#", str(rank))
-    of_rank.__doc__ = function.__doc__.replace("#", str(rank))
+    of_rank.__doc__ = (function.__doc__ or "").replace("#", str(rank))
     of_rank.__module__ = function.__module__
     of_rank.__signature__ = signature
     return of_rank

@@ -118,15 +118,15 @@ class _BatchNorm(Layer):
 
 
 class BatchNorm1d(_BatchNorm):
-    __doc__ = _BatchNorm.__doc__.replace("Normalises", "On (N, C) or (N, C, L): normalises", 1)
+    __doc__ = (_BatchNorm.__doc__ or "").replace("Normalises", "On (N, C) or (N, C, L): normalises", 1)
     axes = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    __doc__ = _BatchNorm.__doc__.replace("Normalises", "On (N, C, H, W): normalises", 1)
+    __doc__ = (_BatchNorm.__doc__ or "").replace("Normalises", "On (N, C, H, W): normalises", 1)
     axes = (4,)
 
 
 class BatchNorm3d(_BatchNorm):
-    __doc__ = _BatchNorm.__doc__.replace("Normalises", "On (N, C, D, H, W): normalises", 1)
+    __doc__ = (_BatchNorm.__doc__ or "").replace("Normalises", "On (N, C, D, H, W): normalises", 1)
     axes = (5,)

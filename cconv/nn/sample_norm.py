@@ -111,7 +111,7 @@ class _InstanceNorm(_BatchNorm):
 
 
 def _of_axes(name, axes, where):
-    doc = _InstanceNorm.__doc__.replace("Normalises", f"On {where}: normalises", 1)
+    doc = (_InstanceNorm.__doc__ or "").replace("Normalises", f"On {where}: normalises", 1)
     return type(name, (_InstanceNorm,), {"axes": (axes,), "__doc__": doc, "__module__": __name__})
 
 

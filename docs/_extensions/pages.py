@@ -55,9 +55,10 @@ def _plain(app, what, name, value, options, lines):
 
 
 def _borrowed(app, what, name, value, skip, options):
-    """What a module borrows from a private one is not its own; a constant of a class has the docstring of its type."""
-    if what == "class" and isinstance(value, (bool, int, float, str, tuple)):
-        return True
+    """What a module borrows from a private one is not its own; constants of a class have the docstring of their type."""
+    if what == "class":
+        plain = isinstance(value, property) and not value.__doc__
+        return True if plain or isinstance(value, (bool, int, float, str, tuple)) else None
     origin = str(getattr(value, "__module__", None) or "")
     return True if what == "module" and (not origin.startswith("cconv") or "._" in origin) else None
 
