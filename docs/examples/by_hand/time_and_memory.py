@@ -52,9 +52,16 @@ print(f"peak of a step {whole.peak / 1e6:.1f} MB -> {plan.peak / 1e6:.1f} MB")
 # ----
 #
 # Then time: each layer forward and backward, its share of what this machine can do at best, the algorithm taken and the next best. (The machine that builds these pages is a small
-# and busy one.)
+# and busy one: peaks are measured too low when other programs run.) ``cconv profile`` prints the same for networks by name.
 
-print(model.profile(x[:64], y[:64]))
+profile = model.profile(x[:64], y[:64])
+print(profile)
+
+# %%
+# As a picture: to the left of the bend the memory's speed is the limit, to the right of it arithmetic. A point is a layer; the further
+# below the roof, the more there is to gain.
+
+roof = cconv.plot.roofline(profile)
 
 # %%
 # Gradients
