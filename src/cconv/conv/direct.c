@@ -85,6 +85,9 @@ static void pack_taps(const cc_direct_job *job, const cc_panel *panel, int64_t v
         for (int64_t i = 0; i < taps; i += PIECE) {
             const int64_t columns = cc_min(PIECE, taps - i);
             const float *columns_from = from + channel * job->sum_stride + i;
+            const int64_t later = cc_min(CC_DIRECT_AHEAD, s->channels - 1 - channel);
+            if (taps <= PIECE)
+                cc_direct_fetch(columns_from + later * job->sum_stride, valid * taps);
             job->context->kernels->gemm.transpose(valid, columns, columns_from, taps, piece, width);
             for (int64_t j = 0; j < columns; j++)
                 if (job->place[i + j] >= 0)
@@ -118,7 +121,7 @@ static int64_t plan(cc_direct_job *job)
         p->run_taps = cc_strips_runs(s, s->tap + p->tap, p->taps, true, s->run_offset + p->tap);
     }
     const int64_t spare = CC_TILE_MAX_ROWS * CC_TILE_MAX_VECTORS * job->panels.lanes;
-    job->buffer_size = cc_ceil_div(s->images_per_item * s->image + spare, 16) * 16;
+    job->buffer_size = cc_ceil_div(cc_strips_floats(s) + spare, 16) * 16;
     job->parts = cc_parts(job->context->pool, job->groups * s->items, 1);
     return job->parts * job->buffer_size;
 }

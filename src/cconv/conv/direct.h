@@ -34,6 +34,14 @@ cc_status cc_direct_small_backward_data(const cc_context *context, const cc_conv
 cc_status cc_direct_small_backward_weight(const cc_context *context, const cc_conv *conv, const float *x,
                                           const float *dy, float *dw);
 
+/* Weights that are packed so many steps later: the processor does not see such large steps coming. */
+#define CC_DIRECT_AHEAD 6
+static inline __attribute__((always_inline)) void cc_direct_fetch(const float *weights, int64_t count)
+{
+    for (int64_t i = 0; i < count; i += CC_ALIGNMENT / (int64_t)sizeof(float))
+        __builtin_prefetch(weights + i, 0, 2);
+}
+
 bool cc_direct_supports(const cc_conv *conv);
 
 cc_status cc_direct_backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,

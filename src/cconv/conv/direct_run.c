@@ -107,7 +107,7 @@ static void run_items(void *argument, int64_t begin, int64_t end, int part)
     const cc_direct_job *job = argument;
     const cc_strips *s = &job->strips;
     float *buffer = job->buffers + part * job->buffer_size;
-    float *spare = buffer + s->images_per_item * s->image;
+    float *spare = buffer + cc_strips_floats(s);
     for (int64_t item = begin; item < end; item++) {
         const int64_t group = item / s->items;
         const cc_strip strip = cc_strips_item(s, item % s->items);
@@ -116,11 +116,10 @@ static void run_items(void *argument, int64_t begin, int64_t end, int part)
             const cc_strip after = cc_strips_item(s, (item + 1) % s->items);
             next = look_ahead(job, (item + 1) / s->items, &after);
         }
-        if (s->taps > 0)
-            cc_strips_fill(s, &strip, group * s->channels, s->channels, buffer);
+        const float *x = cc_strips_read(s, &strip, group * s->channels, s->channels, buffer);
         for (int64_t i = 0; i < job->phases; i++)
             if (strip.plane < job->phase[i].grid[0])
-                run_phase(job, &job->phase[i], &strip, group, buffer, &next, spare);
+                run_phase(job, &job->phase[i], &strip, group, x, &next, spare);
     }
 }
 

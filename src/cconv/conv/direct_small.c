@@ -140,9 +140,10 @@ static void pack_weights(const small_job *job, int64_t first, int64_t valid, int
     const int64_t step = job->turned ? 1 : 16;
     for (int64_t c = 0; c < channels; c += step) {
         const int64_t count = cc_min(step, channels - c);
-        if (job->turned) /* summed are output channels: valid x taps lie side by side */
+        if (job->turned) { /* summed are output channels: valid x taps lie side by side */
+            cc_direct_fetch(job->w + cc_min(channels - 1, c + CC_DIRECT_AHEAD) * job->row + first * taps, valid * taps);
             gemm->transpose(valid, taps, job->w + c * job->row + first * taps, taps, piece, width);
-        else
+        } else
             gemm->transpose(valid, count * taps, job->w + first * job->row + c * taps, job->row, piece, width);
         const float *from = piece;
         for (int64_t i = 0; i < count; i++)

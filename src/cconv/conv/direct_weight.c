@@ -119,8 +119,9 @@ static void add_strips(const weight_job *job, int64_t begin, int64_t end, const 
             look_ahead(job, item + 1, block, ahead);
         else if (after != NULL)
             look_ahead(job, begin, after, ahead);
-        cc_strips_fill(s, &strip, block->group * s->channels + block->first, block->last - block->first, x);
-        add_strip(job, &strip, block, item > begin, ahead, x, packed, offset);
+        const float *read =
+            cc_strips_read(s, &strip, block->group * s->channels + block->first, block->last - block->first, x);
+        add_strip(job, &strip, block, item > begin, ahead, read, packed, offset);
     }
 }
 
@@ -209,20 +210,24 @@ static void add_pieces(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-/* Large gradients: items are channels of each group's input, all strips in order. */
-static void run_channels(void *argument, int64_t begin, int64_t end, int part)
+static int64_t blocks_of(const weight_job *job) { return cc_ceil_div(job->strips.channels, job->strips.held); }
+
+/* Of all blocks of all groups. */
+static weight_block find_block(const weight_job *job, int64_t item, int part)
+{
+    const int64_t held = job->strips.held, first = item % blocks_of(job) * held;
+    return (weight_block){.group = item / blocks_of(job), .first = first,
+                          .last = cc_min(job->strips.channels, first + held),
+                          .gradient = job->gradient + part * job->gradient_size};
+}
+
+/* Large gradients: items are blocks of channels, all strips in order. */
+static void run_blocks(void *argument, int64_t begin, int64_t end, int part)
 {
     const weight_job *job = argument;
-    const cc_strips *s = &job->strips;
-    const int64_t blocks = cc_ceil_div(end - begin, s->held);
-    for (int64_t i = 0; i < job->conv->groups * blocks; i++) {
-        const int64_t first = begin + i % blocks * s->held;
-        const weight_block now = {.group = i / blocks, .first = first, .last = cc_min(end, first + s->held),
-                           .gradient = job->gradient + part * job->gradient_size};
-        weight_block after = now;
-        after.first = now.last;
-        after.last = cc_min(end, now.last + s->held);
-        add_strips(job, 0, s->items, &now, now.last < end ? &after : NULL, part);
+    for (int64_t item = begin; item < end; item++) {
+        const weight_block now = find_block(job, item, part), after = find_block(job, item + 1, part);
+        add_strips(job, 0, job->strips.items, &now, item + 1 < end ? &after : NULL, part);
         for (int64_t p = 0; p < job->panels.count; p++)
             for (int64_t piece = 0; piece < pieces_of(job, now.last - now.first); piece++)
                 add_piece(job, &now, p, piece);
@@ -255,7 +260,7 @@ static cc_status run(weight_job *job)
     const int64_t positions = s->images_per_item * s->rows_per_item * s->grid[2];
     job->offsets_size = cc_ceil_div(s->images_per_item * s->rows_per_item, 8) * 8;
     job->packed_size = job->packed ? positions * CC_TILE_MAX_VECTORS * lanes : 0;
-    job->buffer_size = cc_ceil_div(s->images_per_item * s->image, 16) * 16 + job->packed_size;
+    job->buffer_size = cc_ceil_div(cc_strips_floats(s), 16) * 16 + job->packed_size;
     const int64_t gradients = cc_ceil_div((small ? job->chunks : parts) * job->gradient_size, 16) * 16;
     float *memory = cc_arena_alloc(context->arena,
                                    (size_t)(gradients + parts * job->buffer_size) * sizeof(float) +
@@ -270,7 +275,7 @@ static cc_status run(weight_job *job)
         cc_parallel_each(context->pool, parts, job->chunks, run_chunks, job);
         cc_parallel_for(context->pool, cc_parts(context->pool, pieces, 4), pieces, add_pieces, job);
     } else {
-        cc_parallel_for(context->pool, parts, s->channels, run_channels, job);
+        cc_parallel_for(context->pool, parts, groups * blocks_of(job), run_blocks, job);
     }
     cc_arena_free(context->arena, memory);
     return CC_OK;

@@ -27,17 +27,23 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
            pixels_are_rows(conv->y_layout, conv->oc, cc_volume(w->output));
 }
 
-/* A product with sums so short is all reading and writing, which the direct convolution does better. */
-static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
-{
-    (void)context, (void)pass;
-    return conv->ic >= 4;
-}
-
 static bool strided(const cc_conv *conv)
 {
     const int64_t *s = conv->window.stride;
     return s[0] != 1 || s[1] != 1 || s[2] != 1;
+}
+
+/* A product with sums so short is all reading and writing, which the direct convolution does better. With a stride it
+ * needs no copy of pixels, but its tiles are rows of an image. */
+#define WIDE_FORWARD 8
+#define WIDE_BACKWARD 16
+
+static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
+{
+    (void)context;
+    const bool last = conv->x_layout == CC_CHANNELS_LAST && conv->y_layout == CC_CHANNELS_LAST;
+    const bool wide = conv->window.output[2] >= (pass == CC_FORWARD ? WIDE_FORWARD : WIDE_BACKWARD);
+    return conv->ic >= 4 && !(strided(conv) && pass != CC_BACKWARD_WEIGHT && last && wide);
 }
 
 static int64_t output_pixels(const cc_conv *conv) { return conv->n * cc_volume(conv->window.output); }

@@ -65,6 +65,18 @@ int64_t cc_strips_runs(const cc_strips *s, const cc_tap *tap, int64_t taps, bool
     return length;
 }
 
+/* Whether all taps are inside a channels-last source, whose padded copy it would be. */
+static bool needs_no_copy(const cc_strips *s, const int64_t last[CC_AXES], bool merge)
+{
+    const int64_t *size = s->size;
+    bool inside = s->taps > 0 && s->strides.c == 1 && (s->strides.s[2] == s->channels || s->taps == 1) &&
+                  (merge || s->taps == 1) && s->strides.s[1] == size[2] * s->strides.s[2] &&
+                  s->strides.s[0] == size[1] * s->strides.s[1];
+    for (int axis = 0; axis < CC_AXES; axis++)
+        inside = inside && s->first[axis] >= 0 && (s->grid[axis] - 1) * s->step[axis] + last[axis] < size[axis];
+    return inside;
+}
+
 void cc_strips_plan(cc_strips *s, int64_t positions, bool merge)
 {
     int64_t last[CC_AXES];
@@ -86,10 +98,19 @@ void cc_strips_plan(cc_strips *s, int64_t positions, bool merge)
     s->items = cc_ceil_div(s->n, s->images_per_item) * s->grid[0] * s->row_strips;
 
     s->planes = last[0] - s->first[0] + 1;
-    s->rows = (s->rows_per_item - 1) * s->step[1] + last[1] - s->first[1] + 1;
+    s->rows = s->reach = (s->rows_per_item - 1) * s->step[1] + last[1] - s->first[1] + 1;
     s->columns = (s->grid[2] - 1) * s->step[2] + last[2] - s->first[2] + 1;
     s->pitch = merge ? s->channels : cc_ceil_div(s->held > 0 ? s->held : s->channels, 16) * 16 + 16;
     s->image = s->planes * s->rows * s->columns * s->pitch;
+    s->in_place = needs_no_copy(s, last, merge);
+    if (s->in_place) {
+        memset(s->first, 0, sizeof s->first);
+        s->planes = s->size[0];
+        s->rows = s->size[1];
+        s->columns = s->size[2];
+        s->pitch = s->strides.s[2];
+        s->image = s->strides.n;
+    }
 
     s->run_taps = cc_strips_runs(s, s->tap, s->taps, merge, s->run_offset);
     s->runs = s->taps / s->run_taps;
@@ -133,10 +154,10 @@ static void fill_row(const cc_strips *s, const float *row, int64_t from, int64_t
 
 static int64_t rows_of(const cc_strips *s, const cc_strip *strip)
 {
-    return strip->rows > 0 ? s->rows - (s->rows_per_item - strip->rows) * s->step[1] : 0;
+    return strip->rows > 0 ? s->reach - (s->rows_per_item - strip->rows) * s->step[1] : 0;
 }
 
-void cc_strips_fill(const cc_strips *s, const cc_strip *strip, int64_t channel, int64_t count, float *buffer)
+static void fill(const cc_strips *s, const cc_strip *strip, int64_t channel, int64_t count, float *buffer)
 {
     const int64_t rows = rows_of(s, strip);
     const int64_t from = cc_min(s->columns, cc_max(0, -s->first[2]));
@@ -155,6 +176,16 @@ void cc_strips_fill(const cc_strips *s, const cc_strip *strip, int64_t channel, 
                                     z * s->strides.s[0] + y * s->strides.s[1],
                              from, to, count, row);
             }
+}
+
+const float *cc_strips_read(const cc_strips *s, const cc_strip *strip, int64_t channel, int64_t count, float *buffer)
+{
+    if (s->in_place)
+        return s->source + strip->image * s->strides.n + strip->plane * s->step[0] * s->strides.s[0] +
+               strip->row * s->step[1] * s->strides.s[1] + channel;
+    if (s->taps > 0)
+        fill(s, strip, channel, count, buffer);
+    return buffer;
 }
 
 cc_gemm_piece cc_strips_source(const cc_strips *s, const cc_strip *strip, int64_t channel, int64_t count)

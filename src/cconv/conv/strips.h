@@ -5,7 +5,8 @@
  *   out(position) = SUM over taps  source(position*step + shift) * weight(tap)
  *
  * An item is a strip of grid rows of one image, or several whole small images. Its piece of the
- * source is copied with zero padding into a buffer, where a tap is one constant offset.
+ * source is copied with zero padding into a buffer, where a tap is one constant offset. Where a channels-last source
+ * needs no padding it is read where it is.
  */
 #ifndef CC_CONV_STRIPS_H
 #define CC_CONV_STRIPS_H
@@ -40,9 +41,11 @@ typedef struct cc_strips {
     int64_t runs, run_taps;
     int64_t *run_offset; /* in floats */
 
-    /* The buffer of one image: planes x rows x columns x pitch floats. */
+    /* The buffer of one image: planes x rows x columns x pitch floats; or, where no tap is in the padding, the source. */
+    bool in_place;
     int64_t first[CC_AXES]; /* smallest shift */
     int64_t planes, rows, columns, pitch, image;
+    int64_t reach; /* rows of the source that an item reads */
 
     /* Items: (image group, grid plane, row strip). */
     int64_t images_per_item, rows_per_item, row_strips, items;
@@ -70,10 +73,12 @@ int64_t cc_strips_runs(const cc_strips *strips, const cc_tap *tap, int64_t taps,
 
 cc_strip cc_strips_item(const cc_strips *strips, int64_t item);
 
-/* Copy the source of a strip: channels [channel, channel + count) of the whole tensor. */
-void cc_strips_fill(const cc_strips *strips, const cc_strip *strip, int64_t channel, int64_t count, float *buffer);
+/* The source of a strip: channels [channel, channel + count) of the whole tensor, in place or as a copy in `buffer`, which
+ * has cc_strips_floats() floats. */
+const float *cc_strips_read(const cc_strips *strips, const cc_strip *strip, int64_t channel, int64_t count, float *buffer);
+static inline int64_t cc_strips_floats(const cc_strips *s) { return s->in_place ? 0 : s->images_per_item * s->image; }
 
-/* What cc_strips_fill will read, or nothing where that is not one piece. */
+/* What cc_strips_read will read, or nothing where that is not one piece. */
 cc_gemm_piece cc_strips_source(const cc_strips *strips, const cc_strip *strip, int64_t channel, int64_t count);
 
 /* From an output's window to the next one's; where there is no next one the stride may be beyond any product. */

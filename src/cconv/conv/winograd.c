@@ -26,8 +26,10 @@
 #define SLICE CC_WINOGRAD_SLICE
 /* Tiles of a block: V, M and U of 64 channels fit into a second-level cache together. */
 #define BLOCK 24
-/* Floats of U from which on it is not kept, tiles of a block then, and depth of the piece that is made. */
+/* Floats of U from which on it is not kept, also where there is one block anyway, tiles of a block then, and depth of the
+ * piece that is made. */
 #define LARGE_U (CC_WINOGRAD_PLACES << 16)
+#define LARGE_U_ONCE (CC_WINOGRAD_PLACES << 14)
 #define LARGE_BLOCK 192
 #define PIECE 64
 
@@ -199,7 +201,8 @@ static cc_status convolve(const cc_context *context, job *j, int64_t images, boo
     j->kernels = context->kernels;
     j->columns = cc_winograd_cut(context->kernels, j->to.channels);
     const int64_t width = j->columns.width;
-    const bool keep_u = CC_WINOGRAD_PLACES * depth * width * j->columns.blocks < LARGE_U;
+    const int64_t all_u = CC_WINOGRAD_PLACES * depth * width * j->columns.blocks;
+    const bool keep_u = all_u < (j->tiles <= LARGE_BLOCK ? LARGE_U_ONCE : LARGE_U);
     j->to.rows = j->from.rows = cc_ceil_div(j->to.height, j->form->step);
     j->to.columns = j->from.columns = cc_ceil_div(j->to.width, j->form->step);
     j->tiles = images * j->to.rows * j->to.columns;
