@@ -253,8 +253,16 @@ def roofline(profile):
     longest = max(row.seconds for row in rows)
     for row, intensity in zip(rows, intensities, strict=True):
         axes.scatter(intensity, row.gflops, s=20 + 300 * row.seconds / longest, alpha=0.6)
-        axes.annotate(row.name, (intensity, row.gflops), fontsize=7, xytext=(4, 4), textcoords="offset points")
-    axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="GFLOP/s")
+        axes.annotate(
+            row.name,
+            (intensity, row.gflops),
+            fontsize=8,
+            ha="center",
+            va="top",
+            xytext=(0, -10),
+            textcoords="offset points",
+        )
+    axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="GFLOP/s", ymargin=0.12)
     axes.set_title(f"{peaks.gflops:.0f} GFLOP/s, {peaks.gbytes:.0f} GB/s, {peaks.threads} threads; areas are times")
     axes.grid(alpha=0.3)
     return figure
