@@ -5,11 +5,15 @@
 #define COLLIDING 1024
 #define WAYS 8
 
+/* Columns of more vectors than these are two panels where rows are many: taller tiles start less often. */
+#define NARROW 3
+#define NARROW_ROWS 128
+
 int cc_gemm_width(const cc_kernels *kernels, int64_t m, int64_t n)
 {
     const cc_gemm_kernels *g = &kernels->gemm;
     const int64_t vectors = cc_ceil_div(n, kernels->lanes);
-    if (vectors <= g->max_vectors)
+    if (vectors <= g->max_vectors && (vectors <= NARROW || m <= NARROW_ROWS))
         return (int)cc_max(vectors, 1);
     for (int v = g->max_vectors; v > 2; v--)
         if (m <= g->max_rows[v])
