@@ -181,20 +181,26 @@ static void conv_relu_pool(check *c)
     check_done(c);
 }
 
+/* Places of maxima, some closed. */
+static uint8_t *random_places(check *c, int64_t count)
+{
+    uint8_t *place = check_bytes(c, count, 1);
+    for (int64_t i = 0; i < count; i++)
+        place[i] = (uint8_t)check_integer(c, 0, CC_LANES_CLOSED);
+    return place;
+}
+
 static void unpool(check *c)
 {
     SLOT(c, lanes_chain.unpool);
     const cc_lanes_shape s = random_shape(c);
     const int64_t pooled = s.oc * s.ph * s.pw * lanes_of(c);
     const float *dpool = check_f32(c, pooled);
-    float *db = check_f32(c, s.oc);
-    uint8_t *place = check_bytes(c, pooled, 1);
-    for (int64_t i = 0; i < pooled; i++)
-        place[i] = (uint8_t)check_integer(c, 0, CC_LANES_CLOSED);
+    const uint8_t *place = random_places(c, pooled);
     int64_t size;
     /* With an odd size the last row or column belongs to no window: the caller keeps it zero. */
     cc_lanes_target dy = random_target(c, s.oc, s.oh, s.ow, &size);
-    double *expected = as_double(c, dy.data, size), *sums = as_double(c, db, s.oc);
+    double *expected = as_double(c, dy.data, size);
     for (int64_t o = 0; o < s.oc; o++)
         for (int64_t py = 0; py < s.ph; py++)
             for (int64_t px = 0; px < s.pw; px++)
@@ -203,11 +209,27 @@ static void unpool(check *c)
                     for (int64_t i = 0; i < 4; i++)
                         expected[at(c, dy, o, 2 * py + i / 2, 2 * px + i % 2, lane)] =
                             place[e] == i ? (double)dpool[e] : 0;
-                    sums[o] += place[e] == CC_LANES_CLOSED ? 0 : (double)dpool[e];
                 }
-    c->kernels->lanes_chain.unpool(&s, dpool, place, dy, db);
+    c->kernels->lanes_chain.unpool(&s, dpool, place, dy);
     check_near_f32(c, dy.data, expected, size, 0, 0);
-    check_near_f32(c, db, sums, s.oc, EPS, (double)(s.ph * s.pw * lanes_of(c) + 1));
+    check_done(c);
+}
+
+static void bias_gradient(check *c)
+{
+    SLOT(c, lanes_chain.bias_gradient);
+    const cc_lanes_shape s = random_shape(c);
+    const int64_t plane = s.ph * s.pw * lanes_of(c), pooled = s.oc * plane;
+    float *dpool = check_f32(c, pooled), *db = check_f32(c, s.oc);
+    const uint8_t *place = random_places(c, pooled);
+    double *open = as_double(c, dpool, pooled), *sums = as_double(c, db, s.oc);
+    for (int64_t e = 0; e < pooled; e++) {
+        open[e] = place[e] == CC_LANES_CLOSED ? 0 : open[e];
+        sums[e / plane] += open[e];
+    }
+    c->kernels->lanes_chain.bias_gradient(&s, dpool, place, db);
+    check_near_f32(c, dpool, open, pooled, 0, 0);
+    check_near_f32(c, db, sums, s.oc, EPS, (double)(plane + 1));
     check_done(c);
 }
 
@@ -215,25 +237,27 @@ static void weight_gradient(check *c)
 {
     SLOT(c, lanes_chain.weight_gradient);
     const cc_lanes_shape s = random_shape(c);
-    const int64_t count = s.oc * s.ic * s.kh * s.kw;
+    const int64_t count = s.oc * s.ic * s.kh * s.kw, pooled = s.oc * s.ph * s.pw * lanes_of(c);
     const float *x = random_input(c, &s);
-    float *dw = check_f32(c, count);
-    int64_t size;
-    /* Only the windows' part of dy counts; the rest of an odd size has no gradient. */
-    cc_lanes_target dy = random_target(c, s.oc, s.oh, s.ow, &size);
+    float *dw = check_f32(c, count), *dpool = check_f32(c, pooled);
+    const uint8_t *place = random_places(c, pooled);
     double *expected = as_double(c, dw, count);
+    for (int64_t e = 0; e < pooled; e++)
+        dpool[e] = place[e] == CC_LANES_CLOSED ? 0 : dpool[e];
     for (int64_t e = 0; e < count; e++) {
         const int64_t kx = e % s.kw, ky = e / s.kw % s.kh, i = e / s.kw / s.kh % s.ic, o = e / s.kw / s.kh / s.ic;
-        for (int64_t oy = 0; oy < 2 * s.ph; oy++)
-            for (int64_t ox = 0; ox < 2 * s.pw; ox++)
-                for (int64_t lane = 0; lane < lanes_of(c); lane++)
-                    expected[e] += (double)dy.data[at(c, dy, o, oy, ox, lane)] *
-                                   (double)x[((i * s.xh + oy + ky) * s.xw + ox + kx) * lanes_of(c) + lane];
+        for (int64_t py = 0; py < s.ph; py++)
+            for (int64_t px = 0; px < s.pw; px++)
+                for (int64_t lane = 0; lane < lanes_of(c); lane++) {
+                    const int64_t p = ((o * s.ph + py) * s.pw + px) * lanes_of(c) + lane;
+                    const int64_t row = 2 * py + place[p] % 4 / 2 + ky, column = 2 * px + place[p] % 2 + kx;
+                    expected[e] += (double)dpool[p] * (double)x[((i * s.xh + row) * s.xw + column) * lanes_of(c) + lane];
+                }
     }
-    c->kernels->lanes_chain.weight_gradient(&s, x, dy, dw);
+    c->kernels->lanes_chain.weight_gradient(&s, x, dpool, place, dw);
     check_near_f32(c, dw, expected, count, EPS, (double)(4 * s.ph * s.pw * lanes_of(c) + 1));
     BENCH(c, 2.0 * (double)(count * 4 * s.ph * s.pw * lanes_of(c)), "FLOP",
-          c->kernels->lanes_chain.weight_gradient(&s, x, dy, dw));
+          c->kernels->lanes_chain.weight_gradient(&s, x, dpool, place, dw));
     check_done(c);
 }
 
@@ -245,6 +269,7 @@ void check_lanes(check *c)
     store(c);
     conv(c);
     conv_relu_pool(c);
-    unpool(c);
+    bias_gradient(c);
     weight_gradient(c);
+    unpool(c);
 }

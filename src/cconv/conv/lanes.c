@@ -229,14 +229,12 @@ typedef struct backward_job {
     int64_t dy_offset[CC_LANES_STAGES];
 } backward_job;
 
-/* The output gradient of a stage, where it is asked for dx with the padding that makes that a plain convolution. */
+/* The output gradient of a stage, with the padding that makes dx a plain convolution. */
 static cc_lanes_target dy_target(const backward_job *job, int index, char *scratch, int64_t offset)
 {
     const cc_lanes_stage *stage = &job->chain->stage[index];
     const cc_lanes_shape *s = &stage->shape;
     float *data = scratch == NULL ? NULL : (float *)(void *)(scratch + offset);
-    if (index == 0 && job->dx == NULL)
-        return (cc_lanes_target){.data = data, .rows = s->oh, .columns = s->ow};
     const int64_t top = s->kh - 1 - stage->top, left = s->kw - 1 - stage->left;
     return (cc_lanes_target){.data = data, .rows = s->oh + top + s->kh - 1 - stage->bottom,
                              .columns = s->ow + left + s->kw - 1 - stage->right, .top = top, .left = left};
@@ -266,11 +264,13 @@ static void stage_backward(const backward_job *job, int index, const char *block
     const cc_lanes_stage *stage = &job->chain->stage[index];
     const cc_lanes_shape *s = &stage->shape;
     const cc_lanes_kernels *kernels = &job->context->kernels->lanes_chain;
-    const cc_lanes_target dy = dy_target(job, index, scratch, job->dy_offset[index]);
-    kernels->unpool(s, dpool, (const uint8_t *)(block + job->layout.place[index]), dy, db);
-    kernels->weight_gradient(s, (const float *)(const void *)(block + job->layout.x[index]), dy, dw);
+    const uint8_t *place = (const uint8_t *)(block + job->layout.place[index]);
+    kernels->bias_gradient(s, dpool, place, db);
+    kernels->weight_gradient(s, (const float *)(const void *)(block + job->layout.x[index]), dpool, place, dw);
     if (index == 0 && job->dx == NULL)
         return;
+    const cc_lanes_target dy = dy_target(job, index, scratch, job->dy_offset[index]);
+    kernels->unpool(s, dpool, place, dy);
     const cc_lanes_shape back = {.ic = s->oc, .xh = dy.rows, .xw = dy.columns, .oc = s->ic, .kh = s->kh,
                                  .kw = s->kw, .oh = dy.rows - s->kh + 1, .ow = dy.columns - s->kw + 1,
                                  .pad_rows = dy.top, .pad_rows_end = dy.rows - dy.top - 2 * s->ph,

@@ -84,7 +84,8 @@ bool cc_winograd_sound(const float *magnitude, int parts)
     return largest == 0 || largest >= CC_WINOGRAD_SMALLEST;
 }
 
-void cc_winograd_note(float *magnitude, float value)
+/* Keep the largest magnitude, and any Inf or NaN. */
+static void note(float *magnitude, float value)
 {
     if (!(value <= *magnitude)) /* NaN, too */
         *magnitude = value <= FLT_MAX ? value : INFINITY;
@@ -135,9 +136,8 @@ static void finish(job *j, int64_t first, int64_t tiles, int64_t block, const cc
     const int64_t c = block * j->columns.width;
     const float *scale = j->scale != NULL ? j->scale + c : NULL;
     const float *bias = j->bias != NULL ? j->bias + c : NULL, *residual = j->residual != NULL ? j->residual + c : NULL;
-    cc_winograd_note(&j->magnitude[part],
-                     j->form->output(&j->to, m, cc_winograd_channels(&j->columns, block), first, tiles, scale,
-                                     bias, residual, j->relu, j->y + c));
+    note(&j->magnitude[part], j->form->output(&j->to, m, cc_winograd_channels(&j->columns, block), first, tiles, scale,
+                                              bias, residual, j->relu, j->y + c));
 }
 
 /* Items: slices of the depth, of each block of columns. */

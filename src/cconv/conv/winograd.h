@@ -27,8 +27,6 @@ static inline int64_t cc_winograd_channels(const cc_winograd_columns *columns, i
 }
 int64_t cc_winograd_vectors(const cc_kernels *kernels, const cc_winograd_columns *columns, int64_t block);
 
-/* Keep the largest magnitude, and any Inf or NaN. */
-void cc_winograd_note(float *magnitude, float value);
 /* Whether results of these magnitudes are to be trusted. */
 bool cc_winograd_sound(const float *magnitude, int parts);
 

@@ -45,6 +45,7 @@ typedef struct job {
     cc_winograd_planes w;       /* of a patch, for each part: dw, `area` places; the rows for the sink stand behind */
     int64_t v_floats, d_floats, u_floats, w_floats, part_floats;
     bool *unsound; /* patches */
+    float *exact;  /* the whole gradient by an algorithm without transforms, where one is not */
 } job;
 
 /* Inputs and outputs that are finished together. */
@@ -195,23 +196,31 @@ static void sum_task(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-/* Patches that were not sound are taken from the whole gradient by an algorithm without transforms. */
-static cc_status repair(const cc_context *context, const cc_conv *conv, const job *j)
+/* Items: patches, of the exact gradient. */
+static void exact_task(void *argument, int64_t begin, int64_t end, int part)
 {
-    const int64_t row = j->inputs * j->area;
-    const size_t bytes = (size_t)(conv->oc * row) * sizeof(float);
-    float *exact = cc_arena_alloc(context->arena, bytes);
-    if (exact == NULL)
-        return CC_ERR_MEMORY;
-    memset(exact, 0, bytes);
-    const cc_status status = cc_conv_algo_backward_weight(cc_winograd_exact(context, conv, CC_BACKWARD_WEIGHT), context,
-                                                          conv, j->x, j->dy, exact);
-    for (int64_t i = 0; status == CC_OK && i < j->patches; i++) {
+    const job *j = argument;
+    (void)part;
+    for (int64_t i = begin; i < end; i++) {
         const patch p = find_patch(j, i);
         if (j->unsound[i])
-            deliver(j, &p, exact + (p.block * j->columns.width * j->inputs + p.input) * j->area, row);
+            deliver(j, &p, j->exact + (p.block * j->columns.width * j->inputs + p.input) * j->area, j->inputs * j->area);
     }
-    cc_arena_free(context->arena, exact);
+}
+
+/* Patches that were not sound come from the exact gradient. */
+static cc_status repair(const cc_context *context, const cc_conv *conv, job *j)
+{
+    const size_t bytes = (size_t)(conv->oc * j->inputs * j->area) * sizeof(float);
+    j->exact = cc_arena_alloc(context->arena, bytes);
+    if (j->exact == NULL)
+        return CC_ERR_MEMORY;
+    memset(j->exact, 0, bytes);
+    const cc_status status = cc_conv_algo_backward_weight(cc_winograd_exact(context, conv, CC_BACKWARD_WEIGHT), context,
+                                                          conv, j->x, j->dy, j->exact);
+    if (status == CC_OK)
+        cc_parallel_each(context->pool, cc_parts(context->pool, j->patches, 1), j->patches, exact_task, j);
+    cc_arena_free(context->arena, j->exact);
     return status;
 }
 

@@ -41,12 +41,13 @@ typedef struct cc_lanes_kernels {
                            cc_lanes_target y, uint8_t *place);
     /* y = conv(x), all oh x ow of it, weights packed likewise. */
     void (*conv)(const cc_lanes_shape *shape, const float *x, const float *w, cc_lanes_target y);
-    /* The pooled gradient back at the places of the maxima, zero elsewhere inside oh x ow;
-     * db[channel] += its sum over the block. */
-    void (*unpool)(const cc_lanes_shape *shape, const float *dpool, const uint8_t *place, cc_lanes_target dy,
-                   float *db);
-    /* dw (oc, ic, kh, kw) += gradient of the block. dy planes have dy_columns columns, dy_rows rows. */
-    void (*weight_gradient)(const cc_lanes_shape *shape, const float *x, cc_lanes_target dy, float *dw);
+    /* db[channel] += the sum of the pooled gradient, which is set to zero where ReLU is closed. */
+    void (*bias_gradient)(const cc_lanes_shape *shape, float *dpool, const uint8_t *place, float *db);
+    /* dw (oc, ic, kh, kw) += gradient of the block; dpool as bias_gradient leaves it. */
+    void (*weight_gradient)(const cc_lanes_shape *shape, const float *x, const float *dpool, const uint8_t *place,
+                            float *dw);
+    /* The pooled gradient back at the places of the maxima, zero elsewhere inside the windows. */
+    void (*unpool)(const cc_lanes_shape *shape, const float *dpool, const uint8_t *place, cc_lanes_target dy);
 } cc_lanes_kernels;
 
 #endif

@@ -28,12 +28,51 @@ typedef double vecd_unaligned __attribute__((vector_size(CC_LANES * 4), aligned(
  * every sum, more than there are registers. */
 #define CC_KEEP(p) __asm__("" : "+r"(p))
 
+/* A vector in a register: of a load that is used twice GCC may make two. */
+#if defined(__aarch64__)
+#define CC_LOADED(v) __asm__("" : "+w"(v))
+#elif defined(__x86_64__)
+#define CC_LOADED(v) __asm__("" : "+v"(v))
+#else
+#define CC_LOADED(v) ((void)0)
+#endif
+
 CC_INLINE vec vload(const float *p) { return *(const vec_unaligned *)p; }
 CC_INLINE void vstore(float *p, vec v) { *(vec_unaligned *)p = v; }
 /* s - 0 is s, -0 included, so this is one broadcast; s + 0 would have to be an addition. */
 CC_INLINE vec vset1(float s) { return s - (vec){0}; }
 /* mask (all ones or zeros a lane, as comparisons give it) ? a : b */
 CC_INLINE vec vselect(veci mask, vec a, vec b) { return (vec)((mask & (veci)a) | (~mask & (veci)b)); }
+
+/* Bytes as integers. GCC takes a conversion of vectors of different sizes apart, element by element. */
+#if CC_LANES == 16
+CC_INLINE veci vload_bytes(const uint8_t *p)
+{
+    return (veci)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+#elif CC_LANES == 8
+CC_INLINE veci vload_bytes(const uint8_t *p)
+{
+    return (veci)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+}
+#else
+CC_INLINE veci vload_bytes(const uint8_t *p) { return (veci){p[0], p[1], p[2], p[3]}; }
+#endif
+
+/* A choice that is made once and used often: a in the lanes of v that have one of `bits`, b in the others. */
+#if CC_LANES == 16
+typedef __mmask16 vmask;
+CC_INLINE vmask vmask_of(veci v, int bits) { return _mm512_test_epi32_mask((__m512i)v, _mm512_set1_epi32(bits)); }
+CC_INLINE vec vchoose(vmask mask, vec a, vec b) { return (vec)_mm512_mask_blend_ps(mask, (__m512)b, (__m512)a); }
+#else
+typedef veci vmask;
+CC_INLINE vmask vmask_of(veci v, int bits) { return (v & bits) != 0; }
+#if CC_LANES == 8
+CC_INLINE vec vchoose(vmask mask, vec a, vec b) { return (vec)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)mask); }
+#else
+CC_INLINE vec vchoose(vmask mask, vec a, vec b) { return vselect(mask, a, b); }
+#endif
+#endif
 CC_INLINE vecd vdload(const double *p) { return *(const vecd_unaligned *)p; }
 CC_INLINE void vdstore(double *p, vecd v) { *(vecd_unaligned *)p = v; }
 
