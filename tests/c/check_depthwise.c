@@ -147,7 +147,8 @@ static void run_plane(check *c, cc_dtype type)
     cc_depthwise_plane p = {.channels = large ? 64 : check_integer(c, 1, 40), .height = large ? 28 : check_integer(c, 1, 12),
                             .width = large ? 28 : check_integer(c, 1, 12), .stride = large ? 1 : check_integer(c, 1, 2),
                             .top = large ? 1 : check_integer(c, 0, 3), .left = large ? 1 : check_integer(c, 0, 3),
-                            .ahead = check_integer(c, 0, 1) == 1};
+                            .ahead = (cc_ahead)check_integer(c, 0, 2)};
+    p.end = p.channels;
     p.out_height = large ? 28 : check_integer(c, 1, 12);
     p.out_width = large ? 28 : check_integer(c, 1, 12);
     const int64_t weights = cc_ceil_div(p.channels, lanes) * lanes * 9;

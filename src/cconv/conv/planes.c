@@ -9,14 +9,25 @@
 #define STEP 6
 #define STRIP_ELEMENTS (1 << 14)
 
+/* Pixels of at least so many bytes are done in blocks of channels: pixels that far apart share few sets of the nearest
+ * cache, and of whole ones too few stay there. */
+#define LONG_PIXEL 2048
+#define BLOCK_BYTES 512
+
 /* What two arrays together may have before they are asked for ahead: a good part of a large last-level cache. */
 #define AHEAD_BYTES (24 << 20)
 
-/* Gradients for the weights: at most this many chunks, of this many bytes together, each with sums of its own. The
+/* Pixels of more bytes than this are runs that the processor sees coming wherever a row of them is entered. */
+#define SHORT_PIXEL 256
+
+/* Gradients for the weights: at most about this many chunks, a block of channels each, of this many bytes together, each with sums of its own. The
  * sums run over so many positions in the array's type, then in double. */
 #define CHUNKS 16
 #define CHUNK_BYTES (1 << 22)
 #define POSITIONS 512
+
+/* Vectors of channels that are worth a thread when chunks are added up. */
+#define UNPACKED 8
 
 typedef struct planes_job {
     const cc_context *context;
@@ -27,6 +38,7 @@ typedef struct planes_job {
     int64_t strip_lines, strips, items;
     int64_t source_bytes, target_bytes; /* of a plane */
     int64_t size;                       /* of the packed weights */
+    int64_t block, blocks;              /* channels done together, and how often */
     bool spread;
 
     const char *source, *residual;
@@ -38,6 +50,7 @@ typedef struct planes_job {
     int64_t chunks;
     double *sums; /* per chunk, like the packed weights */
     char *partial; /* per part, like the packed weights */
+    void *gradient;
 } planes_job;
 
 bool cc_planes_suit(const cc_conv *conv)
@@ -64,8 +77,11 @@ static planes_job job_of(const cc_context *context, const cc_conv *conv, cc_pass
                                      .top = w->pad_before[1], .left = w->pad_before[2]};
     cc_depthwise_plane *p = &job.plane;
     const int64_t pixel = p->channels * (int64_t)cc_dtype_size(job.dtype);
+    job.block = pixel < LONG_PIXEL ? p->channels : BLOCK_BYTES / (int64_t)cc_dtype_size(job.dtype);
+    job.blocks = cc_ceil_div(p->channels, job.block);
     const int64_t x_bytes = p->height * p->width * pixel, y_bytes = p->out_height * p->out_width * pixel;
-    p->ahead = job.planes * (x_bytes + y_bytes) > AHEAD_BYTES;
+    if (job.planes * (x_bytes + y_bytes) > AHEAD_BYTES)
+        p->ahead = pixel <= SHORT_PIXEL ? CC_AHEAD_IN_ORDER : CC_AHEAD_BELOW;
     job.source_bytes = back ? y_bytes : x_bytes;
     job.target_bytes = back ? x_bytes : y_bytes;
     job.lines = p->out_height;
@@ -100,6 +116,14 @@ static int64_t lines_of(const planes_job *job, int64_t item, int64_t *begin, int
     return item / job->strips;
 }
 
+static cc_depthwise_plane block_of(const planes_job *job, int64_t block)
+{
+    cc_depthwise_plane plane = job->plane;
+    plane.begin = block * job->block;
+    plane.end = cc_min(plane.begin + job->block, plane.channels);
+    return plane;
+}
+
 static void run_items(void *argument, int64_t begin, int64_t end, int part)
 {
     const planes_job *job = argument;
@@ -110,11 +134,14 @@ static void run_items(void *argument, int64_t begin, int64_t end, int part)
         const char *source = job->source + plane * job->source_bytes;
         const char *residual = job->residual != NULL ? job->residual + plane * job->target_bytes : NULL;
         char *target = job->target + plane * job->target_bytes;
-        if (job->spread)
-            job->kernels->spread_plane[job->dtype](&job->plane, first, last, source, job->weights, residual, target);
-        else
-            job->kernels->convolve_plane[job->dtype](&job->plane, first, last, source, job->weights, job->bias,
-                                                     residual, job->relu, target);
+        for (int64_t b = 0; b < job->blocks; b++) {
+            const cc_depthwise_plane block = block_of(job, b);
+            if (job->spread)
+                job->kernels->spread_plane[job->dtype](&block, first, last, source, job->weights, residual, target);
+            else
+                job->kernels->convolve_plane[job->dtype](&block, first, last, source, job->weights, job->bias, residual,
+                                                         job->relu, target);
+        }
     }
 }
 
@@ -182,47 +209,61 @@ cc_status cc_planes_backward_data(const cc_context *context, const cc_conv *conv
     return run_images(&job, !job.spread, w, NULL);
 }
 
+/* The packed weights that belong to a block. */
+static int64_t weights_of(const planes_job *job, const cc_depthwise_plane *block, int64_t *begin)
+{
+    const int64_t lanes = lanes_of(job);
+    *begin = block->begin * TAPS;
+    return cc_ceil_div(block->end - block->begin, lanes) * lanes * TAPS;
+}
+
+/* Blocks of chunks; those of a chunk lie side by side. */
 static void run_chunks(void *argument, int64_t begin, int64_t end, int part)
 {
     const planes_job *job = argument;
-    const int64_t positions = job->strip_lines * job->plane.out_width;
-    const int64_t bytes = job->size * (int64_t)cc_dtype_size(job->dtype);
-    char *partial = job->partial + part * bytes;
-    memset(partial, 0, (size_t)bytes);
-    for (int64_t chunk = begin; chunk < end; chunk++) {
-        double *sums = job->sums + chunk * job->size;
-        memset(sums, 0, (size_t)job->size * sizeof(double));
-        int64_t seen = 0;
+    const int64_t positions = job->strip_lines * job->plane.out_width, element = (int64_t)cc_dtype_size(job->dtype);
+    char *partial = job->partial + part * job->size * element;
+    memset(partial, 0, (size_t)(job->size * element));
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t chunk = i / job->blocks;
+        const cc_depthwise_plane block = block_of(job, i % job->blocks);
+        int64_t at, seen = 0;
+        const int64_t size = weights_of(job, &block, &at);
+        double *sums = job->sums + chunk * job->size + at;
+        memset(sums, 0, (size_t)size * sizeof(double));
         const int64_t last_item = (chunk + 1) * job->items / job->chunks;
         for (int64_t item = chunk * job->items / job->chunks; item < last_item; item++) {
             int64_t first, last;
             const int64_t plane = lines_of(job, item, &first, &last);
-            job->kernels->gradient_plane[job->dtype](&job->plane, first, last, job->source + plane * job->source_bytes,
+            job->kernels->gradient_plane[job->dtype](&block, first, last, job->source + plane * job->source_bytes,
                                                      job->target + plane * job->target_bytes, partial);
             seen += positions;
             if (seen >= POSITIONS || item == last_item - 1) {
-                job->kernels->drain[job->dtype](partial, job->size, sums);
+                job->kernels->drain[job->dtype](partial + at * element, size, sums);
                 seen = 0;
             }
         }
     }
 }
 
-/* dw += the sums of all chunks */
-static void unpack(const planes_job *job, void *dw)
+/* dw += the sums of all chunks, of the channels of vectors begin to end */
+static void unpack(void *argument, int64_t begin, int64_t end, int part)
 {
-    const int64_t lanes = lanes_of(job);
+    const planes_job *job = argument;
+    (void)part;
+    const int64_t lanes = lanes_of(job), size = job->size;
     double *restrict sums = job->sums;
     for (int64_t k = 1; k < job->chunks; k++)
-        for (int64_t i = 0; i < job->size; i++)
-            sums[i] += sums[k * job->size + i];
-    for (int64_t c = 0; c < job->plane.channels; c++)
+        for (int64_t i = begin * lanes * TAPS; i < end * lanes * TAPS; i++)
+            sums[i] += sums[k * size + i];
+    const int64_t last = cc_min(end * lanes, job->plane.channels);
+    for (int64_t c = begin * lanes; c < last; c++)
         for (int64_t t = 0; t < TAPS; t++) {
             const double sum = sums[place(lanes, c) + t * lanes];
             if (job->dtype == CC_F32)
-                ((float *)dw)[c * TAPS + t] += (float)sum;
+                ((float *)job->gradient)[c * TAPS + t] += (float)sum;
             else
-                ((double *)dw)[c * TAPS + t] += sum;
+                ((double *)job->gradient)[c * TAPS + t] += sum;
         }
 }
 
@@ -232,16 +273,19 @@ cc_status cc_planes_backward_weight(const cc_context *context, const cc_conv *co
     planes_job job = job_of(context, conv, CC_BACKWARD_WEIGHT);
     job.source = x;
     job.target = (void *)dy;
-    job.chunks = cc_min(job.items, cc_max(1, cc_min(CHUNKS, CHUNK_BYTES / 8 / job.size)));
-    const int parts = cc_parts(context->pool, job.chunks, 1);
+    job.gradient = dw;
+    job.chunks = cc_max(1, cc_min(cc_ceil_div(CHUNKS, job.blocks), CHUNK_BYTES / 8 / job.size));
+    job.chunks = cc_min(job.chunks, job.items);
+    const int64_t vectors = job.size / TAPS / lanes_of(&job);
+    const int parts = cc_parts(context->pool, job.chunks * job.blocks, 1);
     const size_t sums = (size_t)(job.chunks * job.size) * sizeof(double);
     char *memory = cc_arena_alloc(context->arena, sums + (size_t)(parts * job.size) * cc_dtype_size(job.dtype));
     if (memory == NULL)
         return CC_ERR_MEMORY;
     job.sums = (double *)(void *)memory;
     job.partial = memory + sums;
-    cc_parallel_for(context->pool, parts, job.chunks, run_chunks, &job);
-    unpack(&job, dw);
+    cc_parallel_for(context->pool, parts, job.chunks * job.blocks, run_chunks, &job);
+    cc_parallel_for(context->pool, cc_parts(context->pool, vectors, UNPACKED), vectors, unpack, &job);
     cc_arena_free(context->arena, memory);
     return CC_OK;
 }

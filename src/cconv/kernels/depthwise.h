@@ -39,6 +39,10 @@ typedef struct cc_depthwise_groups {
     int64_t weights; /* from the weights of a vector of y to those of the next */
 } cc_depthwise_groups;
 
+/* Whether rows below are asked for ahead, where x and y do not stay in the caches: in the order of memory by all windows
+ * of a row in turn, or by each window what is below it. */
+typedef enum cc_ahead { CC_AHEAD_NOTHING = 0, CC_AHEAD_IN_ORDER, CC_AHEAD_BELOW } cc_ahead;
+
 /* Planes of x and y, channels-last, and 3x3 windows whose taps beyond x are skipped:
  *
  *   y(r, i) = SUM over h, k < 3  x(r*stride + h - top, i*stride + k - left) * w(h, k)      stride 1 or 2
@@ -47,7 +51,8 @@ typedef struct cc_depthwise_groups {
 typedef struct cc_depthwise_plane {
     int64_t channels, height, width, out_height, out_width;
     int64_t stride, top, left;
-    bool ahead; /* pixels below are asked for ahead: x and y do not stay in the caches */
+    int64_t begin, end; /* of the channels, the first of a vector, and one behind the last */
+    cc_ahead ahead;
 } cc_depthwise_plane;
 
 typedef struct cc_depthwise_kernels {
