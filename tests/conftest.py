@@ -23,13 +23,20 @@ def no_draws(monkeypatch):
         monkeypatch.setattr(init, name, lambda parameter, *args, **kwargs: parameter)
 
 
-@pytest.fixture
-def inside(tmp_path, monkeypatch):
-    """A temporary folder as the current one, without data sets; the number of threads comes back."""
+@pytest.fixture(autouse=True)
+def same_threads():
+    """Whatever a test sets, the next one starts with the threads that this one had."""
     import cconv
 
+    threads = cconv.get_num_threads()
+    yield
+    if cconv.get_num_threads() != threads:
+        cconv.set_num_threads(threads)
+
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch):
+    """A temporary folder as the current one, without data sets."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CCONV_DATA", raising=False)
-    threads = cconv.get_num_threads()
-    yield tmp_path
-    cconv.set_num_threads(threads)
+    return tmp_path

@@ -72,8 +72,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name, share", [("resnet20", 0.6), ("vgg16", 0.9), ("googlenet", 0.7)])
-def test_less_memory(name, share):
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name, share", [("resnet20", 0.6), ("vgg16", 0.9), ("googlenet", 0.8)])
+def test_less_memory(name, share, threads):
+    cconv.set_num_threads(threads)
     shape, batch_size, options, optimizer = CASES[name]
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((batch_size, *shape)).astype(np.float32), rng.integers(0, 10, batch_size)
