@@ -1,9 +1,6 @@
 """The Winograd algorithm: error bounds, values out of range, tails, and the same bits for any thread count."""
 
 import itertools
-import os
-import subprocess
-import sys
 
 import numpy as np
 import oracle_conv as oracle
@@ -209,30 +206,3 @@ def test_supported_geometry(taps):
     for kernel in [(3, 5), (5, 3), (1, 5), (4, 4), (7, 7)]:
         assert "winograd" not in F.conv_algorithms((2, 8, 9, 9), (8, 8, *kernel), channels_last=True)
     assert "winograd" not in F.conv_algorithms((2, 8, 9, 9), (8, 4, taps, taps), groups=2, channels_last=True)
-
-
-OTHER_SETS = sorted({"generic", "avx2", "avx512", "neon"} - {os.environ.get("CCONV_ISA")})
-
-
-@pytest.mark.parametrize("isa", OTHER_SETS)
-def test_every_instruction_set(isa):
-    """This file's accuracy tests in a process that is told to use another instruction set."""
-    environment = {**os.environ, "CCONV_ISA": isa}
-    probe = [sys.executable, "-c", "import cconv; cconv.get_num_threads()"]
-    if subprocess.run(probe, env=environment, capture_output=True).returncode != 0:
-        pytest.skip(f"this machine or build has no {isa}")
-    chosen = "test_tails or test_geometry or test_schedules or test_not_finite or test_same_bits"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--import-mode=importlib",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        chosen,
-        __file__,
-    ]
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stdout[-4000:]
