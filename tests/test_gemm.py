@@ -180,3 +180,15 @@ def test_wrong_arguments():
     out.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         gemm(a, b, out=out)
+
+
+@pytest.mark.parametrize(("trans_a", "trans_b"), TRANSPOSES)
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (90, 20), (90, 300), (700, 70), (2000, 33)])
+def test_sums_of_nothing(m, n, trans_a, trans_b):
+    """Several tiles of rows and no step of k: what is fetched ahead was a share of none."""
+    a, b, _, _ = operands(np.random.default_rng(3), m, n, 0, trans_a, trans_b)
+    c = np.full((m, n), GUARD, np.float32)
+    gemm(a, b, trans_a, trans_b, out=c, accumulate=True)
+    assert (c == GUARD).all()
+    gemm(a, b, trans_a, trans_b, out=c)
+    assert not c.any()

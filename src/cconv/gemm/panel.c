@@ -65,7 +65,7 @@ void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, c
 cc_gemm_ahead cc_gemm_fetch(const cc_gemm_piece pieces[2], int64_t calls, int64_t i, int64_t depth)
 {
     const int64_t size = pieces[0].rows * pieces[0].columns, total = size + pieces[1].rows * pieces[1].columns;
-    if (total == 0)
+    if (total == 0 || depth == 0)
         return (cc_gemm_ahead){NULL, 0};
     const int64_t turn = (calls * size + total / 2) / total;
     const cc_gemm_piece *x = &pieces[i >= turn];
