@@ -72,9 +72,19 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("name, share", [("resnet20", 0.6), ("vgg16", 0.9), ("googlenet", 0.8)])
-def test_less_memory(name, share, threads):
+@pytest.mark.parametrize(
+    "name, threads, share",
+    # GoogLeNet's workspaces of one thread leave less to save.
+    [
+        ("resnet20", 1, 0.6),
+        ("resnet20", 2, 0.6),
+        ("vgg16", 1, 0.9),
+        ("vgg16", 2, 0.9),
+        ("googlenet", 1, 0.8),
+        ("googlenet", 2, 0.7),
+    ],
+)
+def test_less_memory(name, threads, share):
     cconv.set_num_threads(threads)
     shape, batch_size, options, optimizer = CASES[name]
     rng = np.random.default_rng(0)
