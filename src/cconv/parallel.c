@@ -311,7 +311,7 @@ bool cc_pool_interrupted(cc_pool *pool)
     return cc_watch_interrupted(&pool->watch);
 }
 
-static bool rehearsed(const cc_pool *pool)
+bool cc_pool_rehearses(const cc_pool *pool)
 {
     return atomic_load_explicit(&pool->rehearsing, memory_order_acquire)
         && pthread_equal(pool->rehearser, pthread_self());
@@ -320,7 +320,7 @@ static bool rehearsed(const cc_pool *pool)
 bool cc_pool_rehearse(cc_pool *pool, bool on)
 {
     pthread_mutex_lock(&pool->mutex);
-    const bool ours = !atomic_load(&pool->rehearsing) || rehearsed(pool);
+    const bool ours = !atomic_load(&pool->rehearsing) || cc_pool_rehearses(pool);
     if (ours) {
         pool->rehearser = pthread_self();
         atomic_store_explicit(&pool->rehearsing, on, memory_order_release);
@@ -340,7 +340,7 @@ int cc_parts(const cc_pool *pool, int64_t n, int64_t grain)
 
 static void run(cc_pool *pool, const job *j)
 {
-    if (rehearsed(pool))
+    if (cc_pool_rehearses(pool))
         return;
     if (j->n <= 0)
         return;

@@ -48,6 +48,9 @@ bool cc_pool_interrupted(cc_pool *pool);
  * all that a memory plan wants; outputs are undefined. false: another thread rehearses. */
 bool cc_pool_rehearse(cc_pool *pool, bool on);
 
+/* Whether the calling thread does: no result of a job means anything, no allocation may depend on one. */
+bool cc_pool_rehearses(const cc_pool *pool);
+
 /* For a forked child, where the workers are gone. */
 void cc_pool_after_fork(cc_pool *pool);
 

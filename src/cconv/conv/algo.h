@@ -63,7 +63,8 @@ bool cc_conv_special_factors(const cc_conv *conv, cc_pass pass, const void *fact
 
 /* Whether Inf or NaN among the factors may have met padding, by what lies at the border of
  * `image`: the y or dx an algorithm has made, or in backward_weight dy. */
-bool cc_conv_multiplied_padding(const cc_conv *conv, cc_pass pass, const void *image, const void *factors);
+bool cc_conv_multiplied_padding(const cc_context *context, const cc_conv *conv, cc_pass pass, const void *image,
+                                const void *factors);
 
 /* The passes of an algorithm with what it does not fuse; as in the descriptor. Inf and NaN are as the definition says. */
 cc_status cc_conv_algo_forward(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv, const void *x,

@@ -52,8 +52,11 @@ bool cc_conv_special_factors(const cc_conv *conv, cc_pass pass, const void *fact
     return conv->dtype == CC_F32 ? has_special_f32(factors, n) : has_special_f64(factors, n);
 }
 
-bool cc_conv_multiplied_padding(const cc_conv *conv, cc_pass pass, const void *image, const void *factors)
+bool cc_conv_multiplied_padding(const cc_context *context, const cc_conv *conv, cc_pass pass, const void *image,
+                                const void *factors)
 {
+    if (cc_pool_rehearses(context->pool))
+        return false;
     const bool back = pass == CC_BACKWARD_DATA, f32 = conv->dtype == CC_F32;
     const int64_t *size = back ? conv->window.input : conv->window.output;
     const int64_t channels = back ? conv->ic : conv->oc;
