@@ -1,5 +1,6 @@
 """The inner loops of the register tiles keep their sums in registers: no vector goes by way of the stack."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -56,8 +57,8 @@ def inner_loops(body):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    build = tmp_path_factory.mktemp("isa")
-    folder = build / MACHINE / "core" / "isa"
+    build = os.environ.get("CCONV_DRIVER") or tmp_path_factory.mktemp("isa")
+    folder = Path(build) / MACHINE / "core" / "isa"
     run("make", "-s", "-C", HERE, f"BUILD={build}", *(folder / f"{isa}.o" for isa in ISAS))
     return folder
 
