@@ -59,7 +59,7 @@ void cc_conv_add_residual(const cc_context *context, const cc_conv *conv, const 
 
 /* The factors of a pass are w, or dy in backward_weight: how many, and whether Inf or NaN is among them. */
 int64_t cc_conv_factors(const cc_conv *conv, cc_pass pass);
-bool cc_conv_special_factors(const cc_conv *conv, cc_pass pass, const void *factors);
+bool cc_conv_special_factors(const cc_context *context, const cc_conv *conv, cc_pass pass, const void *factors);
 
 /* Whether Inf or NaN among the factors may have met padding, by what lies at the border of
  * `image`: the y or dx an algorithm has made, or in backward_weight dy. */

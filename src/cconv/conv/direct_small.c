@@ -16,19 +16,25 @@
 #define MAX_TERMS 512
 #define MAX_WEIGHT_TERMS 256
 #define FEW_IMAGES 8
-/* Taps in a run: as many as stand side by side in a kernel that is small. */
+/* Taps in a run: as many as stand side by side in a kernel that is small. Of weight gradients: terms, and their sum. */
 #define MAX_RUN 16
+#define MAX_SUM 512
 /* Floats by which rows of a copy are longer than their channels. */
 #define APART 16
+/* Positions copied at once, while those after them are fetched. */
+#define COPIED 8
+/* Tiles of weight gradients that read the same input channels one after the other. */
+#define TILES 2
 
 typedef struct term {
     int64_t to, from, tap; /* the position computed, the position read */
 } term;
 
-/* The channels-last source as [position][image][channels and some]. */
+/* A channels-last image, as panels of `width` channels: [panel][position][image][pitch]. */
 typedef struct slab {
+    const cc_context *context;
     const float *image;
-    int64_t positions, channels, pitch, n;
+    int64_t positions, channels, n, width, panels, pitch;
     float *data;
 } slab;
 
@@ -38,7 +44,7 @@ typedef struct small_job {
     int64_t count, n, taps, positions;
     slab from, dy;
     int64_t outputs, width; /* channels computed, and of a panel */
-    int64_t ic, row;        /* weights of an input channel: taps; of an output channel: row */
+    int64_t row;            /* weights of an output channel */
     const float *w;
     bool turned;
     float *y, *dw;
@@ -103,32 +109,53 @@ static void order_terms(small_job *job, bool by_tap)
     memcpy(job->terms, sorted, (size_t)count * sizeof(term));
 }
 
-static void lay_out(slab *s, const float *image, int64_t n, int64_t positions, int64_t channels)
+static void lay_out(const cc_context *context, slab *s, const float *image, int64_t n, int64_t positions,
+                    int64_t channels)
 {
-    *s = (slab){.image = image, .positions = positions, .channels = channels, .n = n,
-                .pitch = cc_ceil_div(channels, 16) * 16 + APART};
+    *s = (slab){.context = context, .image = image, .positions = positions, .channels = channels, .n = n,
+                .width = channels, .panels = 1, .pitch = cc_ceil_div(channels, 16) * 16 + APART};
 }
 
-static int64_t floats_of(const slab *s) { return s->positions * s->n * s->pitch; }
+/* Rows of a panel follow one another, so none collide. */
+static void cut(slab *s, int64_t width)
+{
+    s->width = width;
+    s->panels = cc_ceil_div(s->channels, width);
+    s->pitch = cc_ceil_div(width, 16) * 16;
+}
+
+static float *panel_of(const slab *s, int64_t panel) { return s->data + panel * s->positions * s->n * s->pitch; }
+
+static int64_t floats_of(const slab *s) { return s->panels * s->positions * s->n * s->pitch; }
 
 /* Items: images. */
 static void copy_images(void *argument, int64_t begin, int64_t end, int part)
 {
+    static const cc_gemm_epilogue nothing = {0};
     const slab *s = argument;
+    const int64_t last = end * s->positions;
     (void)part;
     for (int64_t i = begin; i < end; i++)
-        for (int64_t p = 0; p < s->positions; p++) {
-            float *to = s->data + (p * s->n + i) * s->pitch;
-            memcpy(to, s->image + (i * s->positions + p) * s->channels, (size_t)s->channels * sizeof(float));
-            memset(to + s->channels, 0, (size_t)(s->pitch - s->channels) * sizeof(float));
+        for (int64_t p = 0, count; p < s->positions; p += count) {
+            count = cc_min(COPIED, s->positions - p);
+            const int64_t at = i * s->positions + p, after = at + count;
+            cc_direct_fetch(s->image + after * s->channels, cc_min(COPIED, last - after) * s->channels);
+            for (int64_t panel = 0; panel < s->panels; panel++) {
+                const int64_t first = panel * s->width, valid = cc_min(s->width, s->channels - first);
+                float *to = panel_of(s, panel) + (p * s->n + i) * s->pitch;
+                s->context->kernels->gemm.finish(count, valid, s->image + at * s->channels + first, s->channels, to,
+                                                 s->n * s->pitch, false, &nothing);
+                for (int64_t q = 0; q < count && valid < s->width; q++)
+                    memset(to + q * s->n * s->pitch + valid, 0, (size_t)(s->width - valid) * sizeof(float));
+            }
         }
 }
 
-static void fill(const cc_context *context, slab *s, float *data)
+static void fill(slab *s, float *data)
 {
+    cc_pool *pool = s->context->pool;
     s->data = data;
-    cc_parallel_for(context->pool, cc_parts(context->pool, s->n, cc_ceil_div(16384, s->positions * s->channels)),
-                    s->n, copy_images, s);
+    cc_parallel_for(pool, cc_parts(pool, s->n, cc_ceil_div(16384, s->positions * s->channels)), s->n, copy_images, s);
 }
 
 /* The kernels of `valid` computed channels from `first`, as packed[tap][summed channel][width]. */
@@ -206,47 +233,57 @@ static void run_panels(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-/* dw(rows from `row`, columns from `first`) += the sums, [tap][rows][width]. */
-static void add_weights(const small_job *job, int64_t row, int64_t rows, int64_t first, int64_t valid, int64_t width,
-                        const float *sums)
+/* sums [row][tap][width] of some input channels (rows) and a panel of output channels; meanwhile fetch the weights to
+ * which they will be added, `to`. */
+static void sum_weights(const small_job *job, const float *x, int64_t rows, const float *dy, int64_t width, int64_t valid,
+                        const float *to, float *sums)
 {
-    const int64_t taps = job->taps;
-    for (int64_t r = 0; r < rows; r++) {
-        float *to = job->dw + (row + r) * job->row + first * taps;
-        for (int64_t t = 0; t < taps; t++) {
-            const float *from = sums + (t * rows + r) * width;
-            for (int64_t c = 0; c < valid; c++)
-                to[c * taps + t] += from[c];
+    const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
+    const int64_t taps = job->taps, vectors = width / job->context->kernels->lanes;
+    const int64_t most = cc_min(MAX_RUN, cc_max(1, MAX_SUM / job->n));
+    int64_t offset[MAX_RUN];
+    for (int64_t tap = 0, i = 0; tap < taps; tap++) {
+        for (int64_t o = valid * tap / taps; o < valid * (tap + 1) / taps; o++)
+            cc_direct_fetch(to + o * job->row, rows * taps);
+        const int64_t first = i;
+        while (i < job->count && job->terms[i].tap == tap) {
+            const term *t = job->terms + i;
+            int64_t length = 0;
+            while (length < most && i + length < job->count && t[length].tap == tap && t[length].to == t->to + length) {
+                offset[length] = t[length].from * job->n * job->from.pitch;
+                length++;
+            }
+            gemm->tile_t[vectors][rows](length, offset, job->n, x, job->from.pitch, dy + t->to * job->n * job->dy.pitch,
+                                        job->dy.pitch, sums + tap * width, taps * width, i > first, NULL);
+            i += length;
         }
+        for (int64_t r = 0; r < rows && i == first; r++)
+            memset(sums + (r * taps + tap) * width, 0, (size_t)width * sizeof(float));
     }
 }
 
-/* Items: panels of input channels. */
+/* Items: panels of output channels with each panel of input channels. */
 static void run_weight_panels(void *argument, int64_t begin, int64_t end, int part)
 {
+    static const cc_gemm_epilogue nothing = {0};
     const small_job *job = argument;
     const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
-    float *sums = job->scratch + part * job->scratch_size;
-    for (int64_t p = begin; p < end; p++) {
-        const int64_t column = p * job->width, valid = cc_min(job->width, job->ic - column);
+    const slab *from = &job->from, *dy = &job->dy;
+    float *sums = job->scratch + part * job->scratch_size, *turned = sums + job->scratch_size / 2;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t block = item / dy->panels, panel = item % dy->panels;
+        const int64_t channels = cc_min(from->width, from->channels - block * from->width);
+        const int64_t column = panel * dy->width, valid = cc_min(dy->width, dy->channels - column);
         const int64_t width = cc_gemm_padded(job->context->kernels, valid);
-        const int64_t vectors = width / job->context->kernels->lanes;
-        const int64_t tiles = cc_ceil_div(job->outputs, gemm->max_rows[vectors]);
+        const int64_t tiles = cc_ceil_div(channels, gemm->max_rows[width / job->context->kernels->lanes]);
         for (int64_t t = 0; t < tiles; t++) {
-            const int64_t row = job->outputs * t / tiles, rows = job->outputs * (t + 1) / tiles - row;
-            for (int64_t tap = 0, i = 0; tap < job->taps; tap++) {
-                float *to = sums + tap * rows * width;
-                const int64_t first = i;
-                for (; i < job->count && job->terms[i].tap == tap; i++)
-                    gemm->tile_t[vectors][rows](1, NULL, job->n,
-                                                job->dy.data + job->terms[i].to * job->n * job->dy.pitch + row,
-                                                job->dy.pitch,
-                                                job->from.data + job->terms[i].from * job->n * job->from.pitch + column,
-                                                job->from.pitch, to, width, i > first, NULL);
-                if (i == first)
-                    memset(to, 0, (size_t)(rows * width) * sizeof(float));
-            }
-            add_weights(job, row, rows, column, valid, width, sums);
+            const int64_t row = channels * t / tiles, rows = channels * (t + 1) / tiles - row;
+            const int64_t count = rows * job->taps, padded = cc_ceil_div(count, 16) * 16;
+            float *to = job->dw + column * job->row + (block * from->width + row) * job->taps;
+            sum_weights(job, panel_of(from, block) + row, rows, panel_of(dy, panel), width, valid, to, sums);
+            memset(sums + count * width, 0, (size_t)((padded - count) * width) * sizeof(float));
+            gemm->transpose(padded, valid, sums, width, turned, padded);
+            gemm->finish(valid, count, turned, padded, to, job->row, true, &nothing);
         }
     }
 }
@@ -255,7 +292,6 @@ static void describe(const cc_context *context, const cc_conv *conv, small_job *
 {
     job->context = context;
     job->n = conv->n;
-    job->ic = conv->ic;
     job->taps = cc_volume(conv->window.kernel);
     job->row = conv->ic * job->taps;
     job->count = list_terms(&conv->window, job->terms);
@@ -272,7 +308,7 @@ static cc_status run(small_job *job)
     if (memory == NULL)
         return CC_ERR_MEMORY;
     job->scratch = memory + source;
-    fill(context, &job->from, memory);
+    fill(&job->from, memory);
     cc_parallel_each(context->pool, parts, items, run_panels, job);
     cc_arena_free(context->arena, memory);
     return CC_OK;
@@ -287,7 +323,7 @@ cc_status cc_direct_small_forward(const cc_context *context, const cc_conv *conv
     if (epilogue != NULL)
         job.epilogue = *epilogue;
     job.width = cc_gemm_width(context->kernels, conv->n, conv->oc) * context->kernels->lanes;
-    lay_out(&job.from, x, conv->n, cc_volume(conv->window.input), conv->ic);
+    lay_out(context, &job.from, x, conv->n, cc_volume(conv->window.input), conv->ic);
     return run(&job);
 }
 
@@ -302,28 +338,31 @@ cc_status cc_direct_small_backward_data(const cc_context *context, const cc_conv
     order_terms(&job, true);
     order_terms(&job, false);
     job.width = cc_gemm_width(context->kernels, conv->n, conv->ic) * context->kernels->lanes;
-    lay_out(&job.from, dy, conv->n, cc_volume(conv->window.output), conv->oc);
+    lay_out(context, &job.from, dy, conv->n, cc_volume(conv->window.output), conv->oc);
     return run(&job);
 }
 
 cc_status cc_direct_small_backward_weight(const cc_context *context, const cc_conv *conv, const float *x,
                                           const float *dy, float *dw)
 {
-    small_job job = {.dw = dw, .outputs = conv->oc};
+    small_job job = {.dw = dw};
+    const cc_kernels *kernels = context->kernels;
     describe(context, conv, &job);
     order_terms(&job, true);
-    job.width = cc_gemm_width(context->kernels, conv->oc, conv->ic) * context->kernels->lanes;
-    lay_out(&job.from, x, conv->n, cc_volume(conv->window.input), conv->ic);
-    lay_out(&job.dy, dy, conv->n, cc_volume(conv->window.output), conv->oc);
-    const int64_t xs = floats_of(&job.from), dys = floats_of(&job.dy), items = cc_ceil_div(conv->ic, job.width);
+    lay_out(context, &job.from, x, conv->n, cc_volume(conv->window.input), conv->ic);
+    lay_out(context, &job.dy, dy, conv->n, cc_volume(conv->window.output), conv->oc);
+    const int64_t vectors = cc_gemm_width(kernels, conv->ic, conv->oc), most = kernels->gemm.max_rows[vectors];
+    cut(&job.dy, vectors * kernels->lanes);
+    cut(&job.from, cc_ceil_div(conv->ic, cc_ceil_div(conv->ic, TILES * most)));
+    const int64_t xs = floats_of(&job.from), dys = floats_of(&job.dy), items = job.from.panels * job.dy.panels;
     const int parts = cc_parts(context->pool, items, 1);
-    job.scratch_size = CC_TILE_MAX_ROWS * job.width * job.taps;
+    job.scratch_size = 2 * (cc_ceil_div(CC_TILE_MAX_ROWS * job.taps, 16) * 16 * job.dy.width);
     float *memory = cc_arena_alloc(context->arena, (size_t)(xs + dys + parts * job.scratch_size) * sizeof(float));
     if (memory == NULL)
         return CC_ERR_MEMORY;
     job.scratch = memory + xs + dys;
-    fill(context, &job.from, memory);
-    fill(context, &job.dy, memory + xs);
+    fill(&job.from, memory);
+    fill(&job.dy, memory + xs);
     cc_parallel_each(context->pool, parts, items, run_weight_panels, &job);
     cc_arena_free(context->arena, memory);
     return CC_OK;

@@ -318,7 +318,7 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
     CC_TRY(convolve(context, &j, conv->n, &sound));
     if (sound)
         return CC_OK;
-    if (cc_conv_special_factors(conv, CC_FORWARD, w))
+    if (cc_conv_special_factors(context, conv, CC_FORWARD, w))
         return cc_conv_apart_forward(&cc_conv_winograd, context, conv, x, w, b, epilogue, y);
     return cc_conv_algo_forward(cc_winograd_exact(context, conv, CC_FORWARD), context, conv, x, w, b, epilogue, y);
 }
@@ -340,7 +340,7 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
     CC_TRY(convolve(context, &j, conv->n, &sound));
     if (sound)
         return CC_OK;
-    if (cc_conv_special_factors(conv, CC_BACKWARD_DATA, w))
+    if (cc_conv_special_factors(context, conv, CC_BACKWARD_DATA, w))
         return cc_conv_apart_backward_data(&cc_conv_winograd, context, conv, dy, w, residual, dx);
     return cc_conv_algo_backward_data(cc_winograd_exact(context, conv, CC_BACKWARD_DATA), context, conv, dy, w, residual, dx);
 }
