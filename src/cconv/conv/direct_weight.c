@@ -23,7 +23,11 @@
 #define LARGE_FLOATS (1 << 19)
 #define LARGE_POSITIONS 448
 
-/* Channels [first, last) of one group, and their gradient: panels x taps x channels x width of the panel. */
+/* Rows of dy that are packed together. */
+#define PACKED_ROWS 8
+
+/* Channels [first, last) of one group, and their gradient: panels x channels x taps x width of the panel; where taps are
+ * merged to runs, taps x channels. */
 typedef struct weight_block {
     int64_t group, first, last;
     float *gradient;
@@ -45,10 +49,11 @@ typedef struct weight_job {
     int64_t buffer_size, packed_size; /* per part: strip buffer and packed dy */
     int64_t *offsets;                 /* per part: of the strip's rows */
     int64_t offsets_size;
-    bool packed;
+    bool packed, merged;
+    float *strips_dy; /* packed for all blocks: [group][strip][panel][position][width]; or NULL */
 } weight_job;
 
-/* taps x channels x width of one panel. */
+/* Of one panel. */
 static float *panel_gradient(const weight_job *job, const weight_block *block, const cc_panel *panel)
 {
     return block->gradient + panel->column * job->strips.taps * (block->last - block->first);
@@ -59,19 +64,68 @@ static int64_t position_of(const cc_strips *s, const cc_strip *strip)
     return ((strip->image * s->grid[0] + strip->plane) * s->grid[1] + strip->row) * s->grid[2];
 }
 
-/* What an item reads of x, for a block, and of dy. */
-static void look_ahead(const weight_job *job, int64_t item, const weight_block *block, cc_gemm_piece ahead[2])
+static int64_t positions_of(const cc_strips *s, const cc_strip *strip)
 {
-    const cc_strips *s = &job->strips;
-    const cc_strip strip = cc_strips_item(s, item);
-    const int64_t oc = job->conv->oc, positions = strip.images * strip.rows * s->grid[2];
-    ahead[0] = cc_strips_source(s, &strip, block->group * s->channels + block->first, block->last - block->first);
-    ahead[1] = (cc_gemm_piece){job->dy + position_of(s, &strip) * oc, positions, oc, oc};
+    return strip->images * strip->rows * s->grid[2];
 }
 
-/* Add one strip to a block; meanwhile fetch what is ahead. */
+/* What a panel reads of dy in a strip. */
+static cc_gemm_piece dy_of(const weight_job *job, const cc_strip *strip, int64_t group, const cc_panel *panel)
+{
+    const cc_strips *s = &job->strips;
+    const int64_t rows = positions_of(s, strip), oc = job->conv->oc, position = position_of(s, strip);
+    if (job->strips_dy != NULL) {
+        const int64_t padded = job->panels.vectors * job->panels.lanes;
+        const int64_t first = group * s->n * cc_volume(s->grid) + position;
+        return (cc_gemm_piece){job->strips_dy + first * padded + panel->column * rows, rows, panel->width, panel->width};
+    }
+    return (cc_gemm_piece){job->dy + position * oc + group * job->outputs + panel->column, rows,
+                           cc_min(panel->width, job->outputs - panel->column), oc};
+}
+
+/* Items are strips of each group. Their rows are read in order, and those to come are fetched. */
+static void pack_strips(void *argument, int64_t begin, int64_t end, int part)
+{
+    (void)part;
+    const weight_job *job = argument;
+    const int64_t oc = job->conv->oc;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t group = item / job->strips.items;
+        const cc_strip strip = cc_strips_item(&job->strips, item % job->strips.items);
+        const int64_t rows = positions_of(&job->strips, &strip);
+        const float *from = job->dy + position_of(&job->strips, &strip) * oc + group * job->outputs;
+        for (int64_t r = 0; r < rows; r += PACKED_ROWS, from += PACKED_ROWS * oc) {
+            const int64_t count = cc_min(PACKED_ROWS, rows - r);
+            for (int64_t i = count; i < cc_min(2 * PACKED_ROWS, rows - r); i++)
+                cc_direct_fetch(from + i * oc, job->outputs);
+            for (int64_t p = 0; p < job->panels.count; p++) {
+                const cc_panel panel = cc_panels_get(&job->panels, p);
+                const cc_gemm_piece to = dy_of(job, &strip, group, &panel);
+                job->context->kernels->gemm.copy(count, cc_min(panel.width, job->outputs - panel.column), from + panel.column,
+                                                 oc, job->strips_dy + (to.data - job->strips_dy) + r * to.ld, to.ld);
+            }
+        }
+    }
+}
+
+/* What will be read after a panel: dy by the next one; or x and dy by the first one of the next strip and block. */
+static void look_ahead(const weight_job *job, int64_t panel, const cc_strip *strip, const weight_block *block,
+                       const cc_strip *next, const weight_block *after, cc_gemm_piece ahead[2])
+{
+    const bool last = panel + 1 == job->panels.count;
+    ahead[0] = ahead[1] = (cc_gemm_piece){0};
+    if (last && after == NULL)
+        return;
+    const cc_panel soon = cc_panels_get(&job->panels, last ? 0 : panel + 1);
+    ahead[1] = last ? dy_of(job, next, after->group, &soon) : dy_of(job, strip, block->group, &soon);
+    if (last)
+        ahead[0] = cc_strips_source(&job->strips, next, after->group * job->strips.channels + after->first,
+                                    after->last - after->first);
+}
+
+/* Add one strip to a block; meanwhile fetch what `next` needs, of the block `after` if there is one. */
 static void add_strip(const weight_job *job, const cc_strip *strip, const weight_block *block, bool accumulate,
-                      const cc_gemm_piece ahead[2], const float *x, float *packed, int64_t *offset)
+                      const cc_strip *next, const weight_block *after, const float *x, float *packed, int64_t *offset)
 {
     const cc_strips *s = &job->strips;
     const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
@@ -80,28 +134,32 @@ static void add_strip(const weight_job *job, const cc_strip *strip, const weight
         for (int64_t r = 0; r < strip->rows; r++)
             offset[rows++] = i * s->image + r * s->step[1] * s->columns * s->pitch;
     const int64_t run_channels = s->run_taps * (block->last - block->first);
+    const int64_t run_step = job->merged ? run_channels : 1, channel_step = job->merged ? 1 : s->taps;
 
     for (int64_t p = 0; p < job->panels.count; p++) {
         const cc_panel panel = cc_panels_get(&job->panels, p);
-        const float *b = job->dy + position_of(s, strip) * job->conv->oc + block->group * job->outputs + panel.column;
-        int64_t ldb = job->conv->oc;
-        if (job->packed) {
-            gemm->copy(rows * s->grid[2], cc_min(panel.width, job->outputs - panel.column), b, ldb, packed,
-                       panel.width);
+        const cc_gemm_piece dy = dy_of(job, strip, block->group, &panel);
+        const float *b = dy.data;
+        int64_t ldb = dy.ld;
+        if (job->packed && job->strips_dy == NULL) {
+            gemm->copy(dy.rows, dy.columns, dy.data, dy.ld, packed, panel.width);
             b = packed;
             ldb = panel.width;
         }
+        cc_gemm_piece ahead[2];
+        look_ahead(job, p, strip, block, next, after, ahead);
         float *to = panel_gradient(job, block, &panel);
         const int64_t tiles = cc_ceil_div(run_channels, gemm->max_rows[panel.vectors]);
-        const int64_t calls = job->panels.count * s->runs * tiles;
-        for (int64_t i = 0; i < s->runs * tiles; i++) {
-            const int64_t run = i / tiles, c = run_channels * (i % tiles) / tiles;
-            const int64_t tall = run_channels * (i % tiles + 1) / tiles - c, width = panel.width;
-            const cc_gemm_ahead soon = cc_gemm_fetch(ahead, calls, p * s->runs * tiles + i, rows * s->grid[2]);
-            gemm->tile_t[panel.vectors][tall](rows, offset, s->grid[2], x + s->run_offset[run] + c,
-                                              s->step[2] * s->pitch, b, ldb, to + (run * run_channels + c) * width,
-                                              width, accumulate, soon.data != NULL ? &soon : NULL);
-        }
+        for (int64_t t = 0, i = 0; t < tiles; t++)
+            for (int64_t run = 0; run < s->runs; run++, i++) {
+                const int64_t c = run_channels * t / tiles, tall = run_channels * (t + 1) / tiles - c;
+                const cc_gemm_ahead soon = cc_gemm_fetch(ahead, s->runs * tiles, i, dy.rows);
+                gemm->tile_t[panel.vectors][tall](rows, offset, s->grid[2], x + s->run_offset[run] + c,
+                                                  s->step[2] * s->pitch, b, ldb,
+                                                  to + (run * run_step + c * channel_step) * panel.width,
+                                                  channel_step * panel.width, accumulate,
+                                                  soon.data != NULL ? &soon : NULL);
+            }
     }
 }
 
@@ -113,15 +171,11 @@ static void add_strips(const weight_job *job, int64_t begin, int64_t end, const 
     float *x = job->buffers + part * job->buffer_size, *packed = x + job->buffer_size - job->packed_size;
     int64_t *offset = job->offsets + part * job->offsets_size;
     for (int64_t item = begin; item < end; item++) {
-        const cc_strip strip = cc_strips_item(s, item);
-        cc_gemm_piece ahead[2] = {0};
-        if (item + 1 < end)
-            look_ahead(job, item + 1, block, ahead);
-        else if (after != NULL)
-            look_ahead(job, begin, after, ahead);
+        const bool last = item + 1 == end;
+        const cc_strip strip = cc_strips_item(s, item), next = cc_strips_item(s, last ? begin : item + 1);
         const float *read =
             cc_strips_read(s, &strip, block->group * s->channels + block->first, block->last - block->first, x);
-        add_strip(job, &strip, block, item > begin, ahead, read, packed, offset);
+        add_strip(job, &strip, block, item > begin, &next, last ? after : block, read, packed, offset);
     }
 }
 
@@ -155,7 +209,7 @@ static void add_chunks(const weight_job *job, const float *gradient, int64_t cha
     const int64_t taps = job->strips.taps;
     int64_t tap = first % taps, channel = first / taps;
     for (int64_t j = 0; j < columns; j++, sums += TURNED_OUTPUTS) {
-        const float *from = gradient + (tap * channels + channel) * width;
+        const float *from = gradient + (job->merged ? tap * channels + channel : first + j) * width;
         if (++tap == taps) {
             tap = 0;
             channel++;
@@ -181,6 +235,8 @@ static int64_t pieces_of(const weight_job *job, int64_t channels)
 /* dw += a piece of the rows that a block and panel make up. */
 static void add_piece(const weight_job *job, const weight_block *block, int64_t p, int64_t piece)
 {
+    static const cc_gemm_epilogue nothing = {0};
+    const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
     const int64_t taps = job->strips.taps, channels = block->last - block->first, first = piece * TURNED;
     const int64_t row = job->strips.channels * taps, columns = cc_min(TURNED, channels * taps - first);
     const cc_panel panel = cc_panels_get(&job->panels, p);
@@ -188,13 +244,17 @@ static void add_piece(const weight_job *job, const weight_block *block, int64_t 
     const float *gradient = panel_gradient(job, block, &panel);
     _Alignas(CC_ALIGNMENT) float sums[TURNED * TURNED_OUTPUTS], turned[TURNED_OUTPUTS * TURNED];
     for (int64_t o = 0; o < valid; o += TURNED_OUTPUTS) {
-        const int64_t outputs = cc_min(TURNED_OUTPUTS, valid - o);
-        add_chunks(job, gradient + o, channels, panel.width, first, columns, outputs, sums);
-        job->context->kernels->gemm.transpose(columns, outputs, sums, TURNED_OUTPUTS, turned, TURNED);
+        const int64_t outputs = cc_min(TURNED_OUTPUTS, valid - o), later = valid - o - outputs;
         float *to = job->dw + (block->group * job->outputs + panel.column + o) * row + block->first * taps + first;
-        for (int64_t i = 0; i < outputs; i++, to += row)
-            for (int64_t j = 0; j < columns; j++)
-                to[j] += turned[i * TURNED + j];
+        for (int64_t i = 0; i < cc_min(later, TURNED_OUTPUTS); i++)
+            cc_direct_fetch(to + (outputs + i) * row, columns);
+        if (job->chunks == 1 && !job->merged) {
+            gemm->transpose(columns, outputs, gradient + first * panel.width + o, panel.width, turned, TURNED);
+        } else {
+            add_chunks(job, gradient + o, channels, panel.width, first, columns, outputs, sums);
+            gemm->transpose(columns, outputs, sums, TURNED_OUTPUTS, turned, TURNED);
+        }
+        gemm->finish(outputs, columns, turned, TURNED, to, row, true, &nothing);
     }
 }
 
@@ -252,7 +312,8 @@ static cc_status run(weight_job *job)
         s->held = cc_min(s->channels, cc_max(1, s->held / HELD) * HELD);
     }
     const int64_t few = cc_min(cc_direct_positions(s, POSITIONS), cc_max(POSITIONS, STRIP_FLOATS / job->conv->oc));
-    cc_strips_plan(s, large ? LARGE_POSITIONS : few, small && s->channels < lanes);
+    job->merged = small && s->channels < lanes;
+    cc_strips_plan(s, large ? LARGE_POSITIONS : few, job->merged);
     job->chunks = small ? cc_min(CHUNKS, s->items) : 1;
     job->gradient_size = small ? total : s->held * channel_size;
 
@@ -262,14 +323,22 @@ static cc_status run(weight_job *job)
     job->packed_size = job->packed ? positions * CC_TILE_MAX_VECTORS * lanes : 0;
     job->buffer_size = cc_ceil_div(cc_strips_floats(s), 16) * 16 + job->packed_size;
     const int64_t gradients = cc_ceil_div((small ? job->chunks : parts) * job->gradient_size, 16) * 16;
+    /* dy that several blocks read is packed once, where that is not mostly zeros. */
+    const int64_t padded = job->panels.vectors * lanes;
+    const bool shared = !small && job->packed && blocks_of(job) > 1 && padded < 2 * job->outputs;
+    const int64_t shared_size = shared ? groups * s->n * cc_volume(s->grid) * padded : 0;
     float *memory = cc_arena_alloc(context->arena,
-                                   (size_t)(gradients + parts * job->buffer_size) * sizeof(float) +
+                                   (size_t)(gradients + parts * job->buffer_size + shared_size) * sizeof(float) +
                                        (size_t)(parts * job->offsets_size) * sizeof(int64_t));
     if (memory == NULL)
         return CC_ERR_MEMORY;
     job->gradient = memory;
     job->buffers = memory + gradients;
-    job->offsets = (int64_t *)(void *)(job->buffers + parts * job->buffer_size);
+    job->offsets = (int64_t *)(void *)(job->buffers + parts * job->buffer_size + shared_size);
+    if (shared) {
+        job->strips_dy = job->buffers + parts * job->buffer_size;
+        cc_parallel_for(context->pool, cc_parts(context->pool, groups * s->items, 1), groups * s->items, pack_strips, job);
+    }
     if (small) {
         const int64_t pieces = groups * job->panels.count * pieces_of(job, s->channels);
         cc_parallel_each(context->pool, parts, job->chunks, run_chunks, job);
