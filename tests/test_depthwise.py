@@ -178,6 +178,19 @@ def test_same_bits_on_any_number_of_threads(multiplier, dtype):
         cconv.set_num_threads(before)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_same_bits_beyond_the_caches(stride):
+    """Arrays that no cache holds are written past them: images are what they are alone."""
+    rng, args = np.random.default_rng(3), (stride, 1, 1, 64, "depthwise")
+    x = channels_last(rng.standard_normal((28, 64, 56, 56), np.float32))
+    w = rng.standard_normal((64, 1, 3, 3), np.float32)
+    y = F.conv2d(x, w, None, *args)
+    dx = F.conv2d_backward_data(y, w, (56, 56), *args)
+    for image in (slice(0, 1), slice(13, 14), slice(27, 28)):
+        np.testing.assert_array_equal(y[image], F.conv2d(x[image], w, None, *args))
+        np.testing.assert_array_equal(dx[image], F.conv2d_backward_data(y[image], w, (56, 56), *args))
+
+
 def test_accuracy_of_long_sums():
     rng = np.random.default_rng(2)
     x = channels_last(rng.standard_normal((4, 16, 96, 96)).astype(np.float32) + 1)

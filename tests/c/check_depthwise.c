@@ -24,6 +24,17 @@ static numbers random_numbers(check *c, cc_dtype type, int64_t n)
     return a;
 }
 
+/* The same from a vector's boundary on. */
+static numbers random_vectors(check *c, cc_dtype type, int64_t n)
+{
+    const size_t vector = (size_t)c->kernels->lanes * 4, element = cc_dtype_size(type);
+    numbers a = random_numbers(c, type, n + (int64_t)(vector / element));
+    for (; (uintptr_t)a.data % vector != 0; a.exact++)
+        a.data = (char *)a.data + element;
+    a.n = n;
+    return a;
+}
+
 static void compare(check *c, cc_dtype type, const numbers *a, double scale)
 {
     if (type == CC_F32)
@@ -138,31 +149,39 @@ static void run_groups(check *c, cc_dtype type)
     check_done(c);
 }
 
-/* Planes with 3x3 windows, padded by any number of pixels on each side. */
+/* Planes with 3x3 windows, padded by any number of pixels on each side; some of their channels. */
 static void run_plane(check *c, cc_dtype type)
 {
     const cc_depthwise_kernels *kernels = &c->kernels->depthwise;
     const int64_t lanes = type == CC_F32 ? c->kernels->lanes : c->kernels->lanes / 2;
     const bool large = c->bench;
-    cc_depthwise_plane p = {.channels = large ? 64 : check_integer(c, 1, 40), .height = large ? 28 : check_integer(c, 1, 12),
+    const int64_t channels = check_integer(c, 0, 1) == 0 ? lanes * check_integer(c, 1, 3) : check_integer(c, 1, 40);
+    cc_depthwise_plane p = {.channels = large ? 64 : channels, .height = large ? 28 : check_integer(c, 1, 12),
                             .width = large ? 28 : check_integer(c, 1, 12), .stride = large ? 1 : check_integer(c, 1, 2),
                             .top = large ? 1 : check_integer(c, 0, 3), .left = large ? 1 : check_integer(c, 0, 3),
-                            .ahead = (cc_ahead)check_integer(c, 0, 2)};
-    p.end = p.channels;
+                            .ahead = (cc_ahead)check_integer(c, 0, 2),
+                            .past = !large && check_integer(c, 0, 1) == 1};
+    p.begin = large ? 0 : check_integer(c, 0, (p.channels - 1) / lanes) * lanes;
+    p.end = large || check_integer(c, 0, 1) == 0 ? p.channels : check_integer(c, p.begin + 1, p.channels);
     p.out_height = large ? 28 : check_integer(c, 1, 12);
     p.out_width = large ? 28 : check_integer(c, 1, 12);
     const int64_t weights = cc_ceil_div(p.channels, lanes) * lanes * 9;
     const int64_t x_size = p.height * p.width * p.channels, y_size = p.out_height * p.out_width * p.channels;
-    numbers x = random_numbers(c, type, x_size), y = random_numbers(c, type, y_size);
+    numbers x = random_vectors(c, type, x_size), y = random_vectors(c, type, y_size);
     const numbers dy = random_numbers(c, type, y_size), residual = random_numbers(c, type, y_size);
     const numbers bias = random_numbers(c, type, p.channels), beside = random_numbers(c, type, x_size);
     numbers w = random_numbers(c, type, weights);
-    double *gradient = check_copy(c, w.exact, w.n * 8, 8), *spread = check_copy(c, beside.exact, x_size * 8, 8);
+    double *gradient = check_copy(c, w.exact, w.n * 8, 8), *spread = check_copy(c, x.exact, x_size * 8, 8);
     const bool biased = check_integer(c, 0, 1) == 1, added = check_integer(c, 0, 1) == 1;
     const bool relu = check_integer(c, 0, 1) == 1;
     const int64_t first = large ? 0 : check_integer(c, 0, p.out_height - 1), last = check_integer(c, first, p.out_height);
+    for (int64_t at = 0; at < x_size; at++)
+        if (at % p.channels >= p.begin && at % p.channels < p.end)
+            spread[at] = beside.exact[at];
     for (int64_t at = 0; at < y_size; at++) {
         const int64_t r = at / (p.out_width * p.channels), i = at / p.channels % p.out_width, k = at % p.channels;
+        if (k < p.begin || k >= p.end)
+            continue;
         const bool within = r >= first && r < last;
         double sum = (biased ? bias.exact[k] : 0) + (added ? residual.exact[at] : 0);
         for (int64_t t = 0; t < 9; t++) {

@@ -14,7 +14,7 @@
 #define LONG_PIXEL 2048
 #define BLOCK_BYTES 512
 
-/* What two arrays together may have before they are asked for ahead: a good part of a large last-level cache. */
+/* What two arrays together may have before they are asked for ahead and written past the caches: a good part of a large last-level cache. */
 #define AHEAD_BYTES (24 << 20)
 
 /* Pixels of more bytes than this are runs that the processor sees coming wherever a row of them is entered. */
@@ -80,8 +80,10 @@ static planes_job job_of(const cc_context *context, const cc_conv *conv, cc_pass
     job.block = pixel < LONG_PIXEL ? p->channels : BLOCK_BYTES / (int64_t)cc_dtype_size(job.dtype);
     job.blocks = cc_ceil_div(p->channels, job.block);
     const int64_t x_bytes = p->height * p->width * pixel, y_bytes = p->out_height * p->out_width * pixel;
-    if (job.planes * (x_bytes + y_bytes) > AHEAD_BYTES)
+    if (job.planes * (x_bytes + y_bytes) > AHEAD_BYTES) {
         p->ahead = pixel <= SHORT_PIXEL ? CC_AHEAD_IN_ORDER : CC_AHEAD_BELOW;
+        p->past = true;
+    }
     job.source_bytes = back ? y_bytes : x_bytes;
     job.target_bytes = back ? x_bytes : y_bytes;
     job.lines = p->out_height;

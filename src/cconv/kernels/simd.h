@@ -65,6 +65,21 @@ CC_INLINE veci vload_bytes(const uint8_t *p)
 CC_INLINE veci vload_bytes(const uint8_t *p) { return (veci){p[0], p[1], p[2], p[3]}; }
 #endif
 
+/* A store past the caches, to a whole vector's boundary; others see it after CC_STREAMED. */
+#if CC_LANES == 16
+CC_INLINE void vstream(float *p, vec v) { _mm512_stream_ps(p, (__m512)v); }
+CC_INLINE void vdstream(double *p, vecd v) { _mm512_stream_pd(p, (__m512d)v); }
+#define CC_STREAMED() _mm_sfence()
+#elif CC_LANES == 8
+CC_INLINE void vstream(float *p, vec v) { _mm256_stream_ps(p, (__m256)v); }
+CC_INLINE void vdstream(double *p, vecd v) { _mm256_stream_pd(p, (__m256d)v); }
+#define CC_STREAMED() _mm_sfence()
+#else
+CC_INLINE void vstream(float *p, vec v) { memcpy(p, &v, sizeof v); }
+CC_INLINE void vdstream(double *p, vecd v) { memcpy(p, &v, sizeof v); }
+#define CC_STREAMED() ((void)0)
+#endif
+
 /* A choice that is made once and used often: a in the lanes of v that have one of `bits`, b in the others. */
 #if CC_LANES == 16
 typedef __mmask16 vmask;
