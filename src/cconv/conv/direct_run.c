@@ -1,5 +1,7 @@
 #include "direct_run.h"
 
+#include <string.h>
+
 /* What the next strip reads and writes, fetched piece by piece meanwhile. */
 typedef struct next_strip {
     cc_gemm_piece piece[2];
@@ -101,6 +103,34 @@ static next_strip look_ahead(const cc_direct_job *job, int64_t group, const cc_s
     return next;
 }
 
+/* Whether some outputs, of all that a strip has, are reached by no tap. */
+static bool has_gaps(const cc_direct_job *job)
+{
+    bool gaps = false;
+    for (int64_t i = 0; i < job->phases; i++)
+        gaps = gaps || job->phase[i].taps == 0;
+    return gaps && job->groups == 1 && job->phases == cc_volume(job->output_step);
+}
+
+/* The whole strip as if no tap reached it: rows of zeros, or of the residual. */
+static void fill_gaps(const cc_direct_job *job, const cc_strip *strip)
+{
+    const int64_t *size = job->output_size, *step = job->output_step, pixel = job->output_channels;
+    const float *residual = job->epilogue.residual;
+    const int64_t row = strip->row * step[1], rows = cc_min(strip->rows * step[1], size[1] - row);
+    const int64_t planes = cc_min(step[0], size[0] - strip->plane * step[0]);
+    const size_t bytes = (size_t)(rows * size[2] * pixel) * sizeof(float);
+    for (int64_t i = 0; i < strip->images; i++)
+        for (int64_t p = 0; p < planes; p++) {
+            const int64_t plane = (strip->image + i) * size[0] + strip->plane * step[0] + p;
+            const int64_t at = (plane * size[1] + row) * size[2] * pixel;
+            if (residual != NULL)
+                memcpy(job->output + at, residual + at, bytes);
+            else
+                memset(job->output + at, 0, bytes);
+        }
+}
+
 /* Items are (group, strip). */
 static void run_items(void *argument, int64_t begin, int64_t end, int part)
 {
@@ -108,6 +138,7 @@ static void run_items(void *argument, int64_t begin, int64_t end, int part)
     const cc_strips *s = &job->strips;
     float *buffer = job->buffers + part * job->buffer_size;
     float *spare = buffer + cc_strips_floats(s);
+    const bool gaps = has_gaps(job);
     for (int64_t item = begin; item < end; item++) {
         const int64_t group = item / s->items;
         const cc_strip strip = cc_strips_item(s, item % s->items);
@@ -117,8 +148,10 @@ static void run_items(void *argument, int64_t begin, int64_t end, int part)
             next = look_ahead(job, (item + 1) / s->items, &after);
         }
         const float *x = cc_strips_read(s, &strip, group * s->channels, s->channels, buffer);
+        if (gaps)
+            fill_gaps(job, &strip);
         for (int64_t i = 0; i < job->phases; i++)
-            if (strip.plane < job->phase[i].grid[0])
+            if (strip.plane < job->phase[i].grid[0] && !(gaps && job->phase[i].taps == 0))
                 run_phase(job, &job->phase[i], &strip, group, x, &next, spare);
     }
 }

@@ -12,10 +12,14 @@
 #include "../gemm/gemm.h"
 #include "direct.h"
 
-/* Terms of a convolution that is small, those with which weight gradients gain, and images that fill a tile. */
-#define MAX_TERMS 512
-#define MAX_WEIGHT_TERMS 256
+/* Terms of a convolution that is small, and images that fill a tile. Where terms are many, the source should stay near
+ * for several panels of outputs. Of weight gradients: rows of a panel of x that stays in the second-level cache. */
+#define MAX_TERMS 640
 #define FEW_IMAGES 8
+#define MANY_TERMS 512
+#define NEAR_FLOATS (1 << 20)
+#define MANY_OUTPUTS 128
+#define MAX_ROWS (4 << 10)
 /* Taps in a run: as many as stand side by side in a kernel that is small. Of weight gradients: terms, and their sum. */
 #define MAX_RUN 16
 #define MAX_SUM 512
@@ -23,8 +27,6 @@
 #define APART 16
 /* Positions copied at once, while those after them are fetched. */
 #define COPIED 8
-/* Tiles of weight gradients that read the same input channels one after the other. */
-#define TILES 2
 
 typedef struct term {
     int64_t to, from, tap; /* the position computed, the position read */
@@ -93,20 +95,33 @@ bool cc_direct_small(const cc_conv *conv, cc_pass pass)
         taps > 4 * MAX_TERMS || rest > MAX_TERMS || rest * taps > 4 * MAX_TERMS)
         return false;
     const int64_t count = list_terms(w, terms);
-    return count <= (pass == CC_BACKWARD_WEIGHT ? MAX_WEIGHT_TERMS : MAX_TERMS) && 20 * count <= 19 * rest * taps;
+    const bool back = pass == CC_BACKWARD_DATA;
+    const int64_t source = back ? conv->oc * rest : conv->ic * cc_volume(w->input), outputs = back ? conv->ic : conv->oc;
+    bool fits = count <= MANY_TERMS || (source <= NEAR_FLOATS / conv->n && outputs >= MANY_OUTPUTS);
+    if (pass == CC_BACKWARD_WEIGHT)
+        fits = cc_volume(w->input) <= MAX_ROWS / conv->n;
+    return fits && count <= MAX_TERMS && 20 * count <= 19 * rest * taps;
 }
 
-/* Put the terms in order of `to` or tap, keeping the order among equals. */
+/* By tap, then `to`, or the other way round; no two terms have both. */
+static bool comes_before(const term *a, const term *b, bool by_tap)
+{
+    if (by_tap ? a->tap == b->tap : a->to != b->to)
+        return a->to < b->to;
+    return a->tap < b->tap;
+}
+
 static void order_terms(small_job *job, bool by_tap)
 {
-    term sorted[MAX_TERMS];
-    int64_t count = 0;
-    const int64_t keys = by_tap ? job->taps : job->positions;
-    for (int64_t key = 0; key < keys; key++)
-        for (int64_t i = 0; i < job->count; i++)
-            if ((by_tap ? job->terms[i].tap : job->terms[i].to) == key)
-                sorted[count++] = job->terms[i];
-    memcpy(job->terms, sorted, (size_t)count * sizeof(term));
+    term *terms = job->terms;
+    for (int64_t gap = job->count / 2; gap > 0; gap /= 2)
+        for (int64_t i = gap; i < job->count; i++) {
+            const term t = terms[i];
+            int64_t j = i;
+            for (; j >= gap && comes_before(&t, &terms[j - gap], by_tap); j -= gap)
+                terms[j] = terms[j - gap];
+            terms[j] = t;
+        }
 }
 
 static void lay_out(const cc_context *context, slab *s, const float *image, int64_t n, int64_t positions,
@@ -335,7 +350,6 @@ cc_status cc_direct_small_backward_data(const cc_context *context, const cc_conv
     job.positions = cc_volume(conv->window.input);
     for (int64_t i = 0; i < job.count; i++)
         job.terms[i] = (term){job.terms[i].from, job.terms[i].to, job.terms[i].tap};
-    order_terms(&job, true);
     order_terms(&job, false);
     job.width = cc_gemm_width(context->kernels, conv->n, conv->ic) * context->kernels->lanes;
     lay_out(context, &job.from, dy, conv->n, cc_volume(conv->window.output), conv->oc);
@@ -353,7 +367,7 @@ cc_status cc_direct_small_backward_weight(const cc_context *context, const cc_co
     lay_out(context, &job.dy, dy, conv->n, cc_volume(conv->window.output), conv->oc);
     const int64_t vectors = cc_gemm_width(kernels, conv->ic, conv->oc), most = kernels->gemm.max_rows[vectors];
     cut(&job.dy, vectors * kernels->lanes);
-    cut(&job.from, cc_ceil_div(conv->ic, cc_ceil_div(conv->ic, TILES * most)));
+    cut(&job.from, cc_ceil_div(conv->ic, cc_ceil_div(conv->ic, most)));
     const int64_t xs = floats_of(&job.from), dys = floats_of(&job.dy), items = job.from.panels * job.dy.panels;
     const int parts = cc_parts(context->pool, items, 1);
     job.scratch_size = 2 * (cc_ceil_div(CC_TILE_MAX_ROWS * job.taps, 16) * 16 * job.dy.width);

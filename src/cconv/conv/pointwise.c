@@ -36,7 +36,7 @@ static bool strided(const cc_conv *conv)
 /* A product with sums so short is all reading and writing, which the direct convolution does better. With a stride it
  * needs no copy of pixels, but its tiles are rows of an image. */
 #define WIDE_FORWARD 8
-#define WIDE_BACKWARD 16
+#define WIDE_BACKWARD 8
 
 static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
