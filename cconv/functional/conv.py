@@ -36,7 +36,7 @@ __all__ = [
     "conv_algorithms",
 ]
 
-ALGORITHM_NAMES = ("auto", "reference", "im2col", "direct", "pointwise", "depthwise", "grouped", "winograd", "fft")
+ALGORITHM_NAMES = ("auto", "reference", "im2col", "direct", "pointwise", "depthwise", "grouped", "stencil", "winograd", "fft")
 
 
 def prepare(

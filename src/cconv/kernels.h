@@ -15,6 +15,7 @@
 #include "kernels/optim.h"
 #include "kernels/winograd.h"
 #include "kernels/pool.h"
+#include "kernels/stencil.h"
 
 typedef struct cc_kernels {
     const char *name; /* "generic", "avx2", ... */
@@ -27,6 +28,7 @@ typedef struct cc_kernels {
     cc_optim_kernels optim;
     cc_winograd_kernels winograd[CC_WINOGRAD_FORMS];
     cc_pool_kernels pool;
+    cc_stencil_kernels stencil;
 } cc_kernels;
 
 extern const cc_kernels cc_kernels_generic;
