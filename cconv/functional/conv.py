@@ -13,6 +13,7 @@ from cconv.functional import _fft
 from cconv.functional._arguments import (
     activation,
     floats,
+    is_channels_last,
     like,
     output_sizes,
     paddings,
@@ -36,7 +37,18 @@ __all__ = [
     "conv_algorithms",
 ]
 
-ALGORITHM_NAMES = ("auto", "reference", "im2col", "direct", "pointwise", "depthwise", "grouped", "stencil", "winograd", "fft")
+ALGORITHM_NAMES = (
+    "auto",
+    "reference",
+    "im2col",
+    "direct",
+    "pointwise",
+    "depthwise",
+    "grouped",
+    "stencil",
+    "winograd",
+    "fft",
+)
 
 
 def prepare(
@@ -114,22 +126,31 @@ def prepare(
     )
 
 
-# What each of the kernels does without a copy is known to them; these want channels-last.
+# What each of the kernels does without a copy is known to them; these want channels-last, or channels-first.
 LAST_ONLY = ("direct", "pointwise", "depthwise", "grouped", "winograd")
+FIRST_ONLY = ("stencil",)
+
+# Channels of a channels-first array that are convolved each for itself are left there if their rows have so many elements.
+LONG_ROWS = 24
 
 
-def ordered(x, name, rank, algo, groups=1):
-    """(x, whether it lies channels-last now, whether it did before): some algorithms want that order, and of
-    several groups those that do not are slow."""
+def ordered(x, name, rank, algo, groups=1, keep=True):
+    """(x, whether it lies channels-last now, whether it did before): some algorithms want one order, and of
+    several groups those that want neither are slow. `keep`: unless stencils can do them."""
     x, last = activation(x, name, rank + 2)
-    if last or not (algo in LAST_ONLY or (algo == "auto" and isinstance(groups, int) and groups > 1)):
+    wanted = (last or algo in LAST_ONLY) and algo not in FIRST_ONLY
+    if algo == "auto" and not last and isinstance(groups, int) and groups > 1:
+        wanted = not keep or x.shape[1] != groups or x.shape[-1] < LONG_ROWS
+    if wanted == last:
         return x, last, last
-    return to_channels_last(x), True, False
+    return to_channels_last(x) if wanted else np.ascontiguousarray(x), wanted, last
 
 
 def returned(y, last):
     """A result in the memory order of the argument."""
-    return y if last else np.ascontiguousarray(y)
+    if last:
+        return y if is_channels_last(y) else to_channels_last(y)
+    return np.ascontiguousarray(y)
 
 
 def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo, out):
@@ -141,7 +162,7 @@ def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo, out
 
 
 def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, groups, algo, out):
-    dy, last, asked = ordered(dy, "dy", rank, algo, groups)
+    dy, last, asked = ordered(dy, "dy", rank, algo, groups, np.all(np.equal(stride, 1)))
     weight = floats(weight, "weight", rank + 2, dy.dtype)
     groups = whole(groups, "groups", 1)
     shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
@@ -194,7 +215,7 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo
     groups : int, divides C and OC; group g of the outputs sees group g of the input channels
     algo : "auto" or a name that `conv_algorithms` lists
         "reference" (loops), "im2col" and "direct" do every geometry, "pointwise" 1x1 kernels, "depthwise" groups of one
-        input channel, "winograd" 3x3 and 5x5 kernels without stride, dilation and groups, all exactly as a sum of products
+        input channel, "stencil" channels-first order (few channels; backward_data without stride), "winograd" 3x3 and 5x5 kernels without stride, dilation and groups, all exactly as a sum of products
         rounds (Winograd's tiles round a little more). "fft" does everything by Fourier transforms and pays for kernels of
         some 15 elements an axis and more; its errors are relative to the largest outputs, and an Inf or NaN spreads over the
         whole image.

@@ -22,8 +22,8 @@ typedef struct cc_stencil {
 typedef struct cc_stencil_kernels {
     /* Reads whole vectors of x, up to one less than a vector's lanes beyond the last column; bias may be NULL. */
     void (*convolve[2])(const cc_stencil *s, const void *x, const void *w, const void *bias, void *y);
-    /* sums(o, p, h, k) += SUM over r, c  x(p, r, c, h, k) * y(o, r, c); a vector's lanes are summed in the array's type. */
-    void (*gradient[2])(const cc_stencil *s, const void *x, const void *y, double *sums);
+    /* sums(o, p, h, k, l) += SUM over r, c  x(p, r, c, h, k) * y(o, r, c), c % lanes = l, in the array's type. */
+    void (*gradient[2])(const cc_stencil *s, const void *x, const void *y, void *sums);
 } cc_stencil_kernels;
 
 #endif
