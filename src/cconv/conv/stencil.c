@@ -228,7 +228,7 @@ static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
     const int64_t ic = conv->ic / conv->groups, oc = conv->oc / conv->groups;
     const int64_t width = back ? w->input[2] : w->output[2];
     (void)context;
-    if (width < 5 || cc_max(ic, oc) > 64)
+    if (width < 5 || cc_max(ic, oc) > 64 || (conv->dtype == CC_F64 && cc_min(ic, oc) > 16))
         return false;
     if (cc_volume(w->kernel) == 1)
         return width >= 32 && cc_max(ic, oc) <= 16;
