@@ -55,7 +55,7 @@ typedef struct sample_job {
     const float *residual; /* like `to`, or NULL */
 } sample_job;
 
-/* Rows of output pixels, from where they lie in the image. */
+/* Rows of output pixels, from where they lie in the image; the next row is fetched. */
 static void gather(void *argument, int64_t begin, int64_t end, int part)
 {
     const sample_job *job = argument;
@@ -64,12 +64,17 @@ static void gather(void *argument, int64_t begin, int64_t end, int part)
     (void)part;
     for (int64_t row = begin; row < end; row++) {
         const int64_t h = row % w->output[1], d = row / w->output[1] % w->output[0];
+        const int64_t later = row + 1 < end && h + 1 < w->output[1] ? w->stride[1] * w->input[2] * ic : 0;
         const int64_t n = row / (w->output[1] * w->output[0]);
         const int64_t source = (n * w->input[0] + d * w->stride[0]) * w->input[1] + h * w->stride[1];
         const float *from = job->from + source * w->input[2] * ic;
         float *to = job->to + row * w->output[2] * ic;
-        for (int64_t p = 0; p < w->output[2]; p++)
-            memcpy(to + p * ic, from + p * w->stride[2] * ic, (size_t)ic * sizeof(float));
+        for (int64_t p = 0; p < w->output[2]; p++) {
+            const float *pixel = from + p * w->stride[2] * ic;
+            for (int64_t i = 0; i < ic && later != 0; i += CC_ALIGNMENT / (int64_t)sizeof(float))
+                __builtin_prefetch(pixel + later + i);
+            memcpy(to + p * ic, pixel, (size_t)ic * sizeof(float));
+        }
     }
 }
 
