@@ -11,6 +11,9 @@
 
 /* Grid positions an item should have, so that a panel of weights from L2 or L3 is used often. */
 #define POSITIONS 128
+/* Floats of outputs an item may have where positions are many: what is fetched while the one before is summed must still
+ * be in the second-level cache then. */
+#define AHEAD_FLOATS (1 << 15)
 
 /* A padded image beyond this is left to algorithms that do not copy it. */
 #define MAX_FLOATS ((int64_t)1 << 31)
@@ -115,7 +118,8 @@ static void pack_panels(void *argument, int64_t begin, int64_t end, int part)
 static int64_t plan(cc_direct_job *job)
 {
     cc_strips *s = &job->strips;
-    cc_strips_plan(s, cc_direct_positions(s, POSITIONS), true);
+    const int64_t most = cc_max(POSITIONS, AHEAD_FLOATS / job->outputs);
+    cc_strips_plan(s, cc_min(cc_direct_positions(s, POSITIONS), most), true);
     for (int64_t i = 0; i < job->phases; i++) {
         cc_direct_phase *p = &job->phase[i];
         p->run_taps = cc_strips_runs(s, s->tap + p->tap, p->taps, true, s->run_offset + p->tap);

@@ -81,7 +81,7 @@ static void run_phase(const cc_direct_job *job, const cc_direct_phase *ph, const
     }
 }
 
-/* What a strip reads and writes, where that is one piece each, in as many pieces as there are tiles in a strip. */
+/* What a strip reads and writes, where that is one piece, in as many pieces as there are tiles in a strip. */
 static next_strip look_ahead(const cc_direct_job *job, int64_t group, const cc_strip *strip)
 {
     const cc_strips *s = &job->strips;
@@ -92,14 +92,18 @@ static next_strip look_ahead(const cc_direct_job *job, int64_t group, const cc_s
     next_strip next = {.piece = {cc_strips_source(s, strip, group * s->channels, s->channels),
                                  {job->output + first * size[2] * pixel, rows * size[2], pixel, pixel}}};
     int64_t calls = 0, floats = 0;
-    if (next.piece[0].rows == 0 || next.piece[0].columns != next.piece[0].ld || strip->images > 1)
+    if (next.piece[0].columns != next.piece[0].ld)
+        next.piece[0].rows = 0;
+    if (strip->images > 1 && size[0] == 1)
+        next.piece[1].rows = strip->images * size[1] * size[2];
+    else if (strip->images > 1)
         next.which = 2;
     for (int64_t i = 0; i < job->phases; i++)
         if (job->phase[i].taps > 0)
             calls += cc_ceil_div(job->phase[i].grid[2], tall);
     for (int i = 0; i < 2; i++)
         floats += next.piece[i].rows * next.piece[i].ld;
-    next.each = cc_max(16, floats / cc_max(1, calls * job->panels.count * strip->rows));
+    next.each = cc_max(16, floats / cc_max(1, calls * job->panels.count * strip->rows * strip->images));
     return next;
 }
 
