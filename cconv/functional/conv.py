@@ -5,6 +5,8 @@
 Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016 (arXiv:1603.07285).
 """
 
+import functools
+
 import numpy as np
 
 from cconv import _conv, _runtime
@@ -126,6 +128,18 @@ def prepare(
     )
 
 
+_remembered = functools.lru_cache(maxsize=128)(prepare)
+
+
+def _geometry(x_shape, weight_shape, stride, padding, dilation, groups, algo, dtype, last):
+    """`prepare`, once for calls that are repeated; not where equal arguments may differ in type, as 1 and 1.0 do."""
+    plain = type(stride) is type(dilation) is type(groups) is int and type(padding) in (int, str)
+    recall = plain and type(algo) is str and algo != "fft"
+    return (_remembered if recall else prepare)(
+        x_shape, weight_shape, stride, padding, dilation, groups, algo, dtype, last
+    )
+
+
 # What each of the kernels does without a copy is known to them; these want channels-last, or channels-first.
 LAST_ONLY = ("direct", "pointwise", "depthwise", "grouped", "winograd")
 FIRST_ONLY = ("stencil",)
@@ -156,7 +170,7 @@ def returned(y, last):
 def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo, out):
     x, last, asked = ordered(x, "x", rank, algo, groups)
     weight = floats(weight, "weight", rank + 2, x.dtype)
-    geometry = prepare(x.shape, weight.shape, stride, padding, dilation, groups, algo, x.dtype, last)
+    geometry = _geometry(x.shape, weight.shape, stride, padding, dilation, groups, algo, x.dtype, last)
     bias = parameter(bias, "bias", (weight.shape[0],), x.dtype)
     return returned(geometry.forward(x, np.ascontiguousarray(weight), bias, out=out), asked)
 
@@ -166,7 +180,7 @@ def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, grou
     weight = floats(weight, "weight", rank + 2, dy.dtype)
     groups = whole(groups, "groups", 1)
     shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
-    geometry = prepare(shape, weight.shape, stride, padding, dilation, groups, algo, dy.dtype, last)
+    geometry = _geometry(shape, weight.shape, stride, padding, dilation, groups, algo, dy.dtype, last)
     _check_dy(dy, geometry)
     return returned(geometry.backward_data(dy, np.ascontiguousarray(weight), out=out), asked)
 
@@ -178,7 +192,7 @@ def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups
     if x.shape[1] % groups != 0:
         raise ValueError(f"groups={groups} does not divide the channels of x, of shape {x.shape}")
     shape = (dy.shape[1], x.shape[1] // groups, *spatial(kernel_size, rank, "kernel_size"))
-    geometry = prepare(x.shape, shape, stride, padding, dilation, groups, algo, x.dtype, last)
+    geometry = _geometry(x.shape, shape, stride, padding, dilation, groups, algo, x.dtype, last)
     _check_dy(dy, geometry)
     dy = like(dy, "dy", geometry.y_shape, last, x.dtype)
     geometry.algorithm("backward_weight")  # or else a ValueError, before anything is written
