@@ -12,13 +12,10 @@
 #include "../gemm/gemm.h"
 #include "direct.h"
 
-/* Terms of a convolution that is small, and images that fill a tile. Where terms are many, the source should stay near
- * for several panels of outputs. Of weight gradients: rows of a panel of x that stays in the second-level cache. */
-#define MAX_TERMS 640
+/* Terms of a convolution that is small, and images that fill a tile. Of weight gradients: rows of a panel of x that
+ * stays in the second-level cache. */
+#define MAX_TERMS 512
 #define FEW_IMAGES 8
-#define MANY_TERMS 512
-#define NEAR_FLOATS (1 << 20)
-#define MANY_OUTPUTS 128
 #define MAX_ROWS (4 << 10)
 /* Taps in a run: as many as stand side by side in a kernel that is small. Of weight gradients: terms, and their sum. */
 #define MAX_RUN 16
@@ -95,12 +92,9 @@ bool cc_direct_small(const cc_conv *conv, cc_pass pass)
         taps > 4 * MAX_TERMS || rest > MAX_TERMS || rest * taps > 4 * MAX_TERMS)
         return false;
     const int64_t count = list_terms(w, terms);
-    const bool back = pass == CC_BACKWARD_DATA;
-    const int64_t source = back ? conv->oc * rest : conv->ic * cc_volume(w->input), outputs = back ? conv->ic : conv->oc;
-    bool fits = count <= MANY_TERMS || (source <= NEAR_FLOATS / conv->n && outputs >= MANY_OUTPUTS);
-    if (pass == CC_BACKWARD_WEIGHT)
-        fits = cc_volume(w->input) <= MAX_ROWS / conv->n;
-    return fits && count <= MAX_TERMS && 20 * count <= 19 * rest * taps;
+    if (pass == CC_BACKWARD_WEIGHT && cc_volume(w->input) > MAX_ROWS / conv->n)
+        return false;
+    return count <= MAX_TERMS && 20 * count <= 19 * rest * taps;
 }
 
 /* By tap, then `to`, or the other way round; no two terms have both. */
