@@ -1,5 +1,5 @@
 /* Convolution of few channels in channels-first order, such as images as NumPy has them: vectors along the rows, blocks
- * of x copied with their padding into the caches. Columns that are `stride` apart lie side by side in the copy.
+ * of x that have padding copied with it into the caches. Columns that are `stride` apart lie side by side in the copy.
  */
 #include <string.h>
 
@@ -18,8 +18,7 @@ static cc_stencil stencil_of(const cc_stencil_job *job, const cc_stencil_block *
 {
     return (cc_stencil){.outputs = job->outputs, .rows = b->rows, .columns = b->columns,
                         .planes = job->inputs * job->kernel[0], .kh = job->kernel[1], .kw = job->kernel[2],
-                        .x_plane = job->high * job->row, .x_step = job->step[1] * job->row,
-                        .x_tap = job->dilation[1] * job->row, .column = job->column,
+                        .column = job->column,
                         .y_plane = cc_volume(job->out), .y_row = job->out[2]};
 }
 
@@ -38,10 +37,10 @@ static void convolve_blocks(void *argument, int64_t begin, int64_t end, int part
     for (int64_t item = begin; item < end; item++) {
         const cc_stencil_block b = cc_stencil_block_of(job, item / job->groups);
         const int64_t group = item % job->groups, first = group * job->outputs;
-        const cc_stencil s = stencil_of(job, &b);
-        cc_stencil_copy(job, &b, group, buffer);
+        cc_stencil s = stencil_of(job, &b);
+        const char *x = cc_stencil_read(job, &b, group, buffer, &s);
         job->context->kernels->stencil.convolve[job->dtype](
-            &s, buffer, job->w + first * job->inputs * job->taps * job->element,
+            &s, x, job->w + first * job->inputs * job->taps * job->element,
             job->b != NULL ? job->b + first * job->element : NULL, target(job, &b, group));
     }
 }
@@ -152,11 +151,11 @@ static void sum_chunks(void *argument, int64_t begin, int64_t end, int part)
         const int64_t last = (chunk + 1) * job->blocks / job->chunks;
         for (int64_t item = chunk * job->blocks / job->chunks; item < last; item++) {
             const cc_stencil_block b = cc_stencil_block_of(job, item);
-            const cc_stencil s = stencil_of(job, &b);
+            cc_stencil s = stencil_of(job, &b);
             for (int64_t g = 0; g < job->groups; g++) {
-                cc_stencil_copy(job, &b, g, buffer);
+                const char *x = cc_stencil_read(job, &b, g, buffer, &s);
                 job->context->kernels->stencil.gradient[job->dtype](
-                    &s, buffer, target(job, &b, g), partial + g * (vectors / job->groups));
+                    &s, x, target(job, &b, g), partial + g * (vectors / job->groups));
             }
             seen += b.rows * cc_ceil_div(b.columns, lanes);
             if (seen >= POSITIONS || item == last - 1) {

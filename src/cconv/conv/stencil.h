@@ -48,7 +48,8 @@ void cc_stencil_plan(cc_stencil_job *job);
 
 cc_stencil_block cc_stencil_block_of(const cc_stencil_job *job, int64_t item);
 
-/* What a block sees of a group's channels, with its padding. */
-void cc_stencil_copy(const cc_stencil_job *job, const cc_stencil_block *b, int64_t group, char *to);
+/* What a block sees of a group's channels: where it lies in x, or in `buffer` with its padding; and its strides. */
+const char *cc_stencil_read(const cc_stencil_job *job, const cc_stencil_block *b, int64_t group, char *buffer,
+                            cc_stencil *s);
 
 #endif

@@ -123,7 +123,7 @@ static void copy_row(const cc_stencil_job *job, const char *x, int64_t first, bo
     }
 }
 
-void cc_stencil_copy(const cc_stencil_job *job, const cc_stencil_block *b, int64_t group, char *to)
+static void copy_block(const cc_stencil_job *job, const cc_stencil_block *b, int64_t group, char *to)
 {
     const int64_t line = job->row * job->element, high = (b->rows - 1) * job->step[1] + extent(job, 1);
     const int64_t first = b->column * job->step[2] - job->pad[2];
@@ -145,3 +145,26 @@ void cc_stencil_copy(const cc_stencil_job *job, const cc_stencil_block *b, int64
         }
 }
 
+
+const char *cc_stencil_read(const cc_stencil_job *job, const cc_stencil_block *b, int64_t group, char *buffer,
+                            cc_stencil *s)
+{
+    const int64_t *size = job->size, lanes = cc_stencil_lanes(job->context, job->dtype);
+    const int64_t channel = (b->image * job->groups + group) * job->inputs;
+    const int64_t z = b->plane * job->step[0] - job->pad[0], y = b->row * job->step[1] - job->pad[1];
+    const int64_t x = b->column - job->pad[2], high = (b->rows - 1) * job->step[1] + extent(job, 1);
+    const int64_t wide = b->columns + extent(job, 2) - 1, read = cc_ceil_div(b->columns, lanes) * lanes + extent(job, 2) - 1;
+    const int64_t first = ((channel * size[0] + z) * size[1] + y) * size[2] + x;
+    const int64_t last = first + (job->inputs - 1) * cc_volume(size) + (high - 1) * size[2] + read;
+    const bool inside = z >= 0 && z < size[0] && y >= 0 && y + high <= size[1] && x >= 0 && x + wide <= size[2];
+    const bool bare = job->kernel[0] == 1 && job->step[2] == 1 && inside &&
+                      last <= job->n * job->groups * job->inputs * cc_volume(size);
+    const int64_t row = bare ? size[2] : job->row;
+    s->x_plane = bare ? cc_volume(size) : job->high * row;
+    s->x_step = job->step[1] * row;
+    s->x_tap = job->dilation[1] * row;
+    if (bare)
+        return job->x + first * job->element;
+    copy_block(job, b, group, buffer);
+    return buffer;
+}
