@@ -14,10 +14,12 @@
 #define LONG_PIXEL 2048
 #define BLOCK_BYTES 512
 
-/* What two arrays together may have before they are asked for ahead and written past the caches: a good part of a large last-level cache. */
+/* What two arrays together may have before they are asked for ahead and written past the caches: a good part of a large
+ * last-level cache. */
 #define AHEAD_BYTES (24 << 20)
 
-/* Pixels of more bytes than this are runs that the processor sees coming wherever a row of them is entered. */
+/* Where two arrays are read, or scattered: pixels of more bytes than this are runs that the processor sees coming wherever
+ * a row of them is entered. */
 #define SHORT_PIXEL 256
 
 /* Gradients for the weights: at most about this many chunks, a block of channels each, of this many bytes together, each with sums of its own. The
@@ -81,7 +83,8 @@ static planes_job job_of(const cc_context *context, const cc_conv *conv, cc_pass
     job.blocks = cc_ceil_div(p->channels, job.block);
     const int64_t x_bytes = p->height * p->width * pixel, y_bytes = p->out_height * p->out_width * pixel;
     if (job.planes * (x_bytes + y_bytes) > AHEAD_BYTES) {
-        p->ahead = pixel <= SHORT_PIXEL ? CC_AHEAD_IN_ORDER : CC_AHEAD_BELOW;
+        const bool gathers = pass == CC_FORWARD || (back && !job.spread);
+        p->ahead = gathers || pixel <= SHORT_PIXEL ? CC_AHEAD_IN_ORDER : CC_AHEAD_BELOW;
         p->past = true;
     }
     job.source_bytes = back ? y_bytes : x_bytes;
