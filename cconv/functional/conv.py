@@ -176,7 +176,8 @@ def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo, out
 
 
 def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, groups, algo, out):
-    dy, last, asked = ordered(dy, "dy", rank, algo, groups, np.all(np.equal(stride, 1)))
+    dense = spatial(stride, rank, "stride") == (1,) * rank
+    dy, last, asked = ordered(dy, "dy", rank, algo, groups, keep=dense)
     weight = floats(weight, "weight", rank + 2, dy.dtype)
     groups = whole(groups, "groups", 1)
     shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
@@ -229,10 +230,10 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo
     groups : int, divides C and OC; group g of the outputs sees group g of the input channels
     algo : "auto" or a name that `conv_algorithms` lists
         "reference" (loops), "im2col" and "direct" do every geometry, "pointwise" 1x1 kernels, "depthwise" groups of one
-        input channel, "stencil" channels-first order (few channels; backward_data without stride), "winograd" 3x3 and 5x5 kernels without stride, dilation and groups, all exactly as a sum of products
-        rounds (Winograd's tiles round a little more). "fft" does everything by Fourier transforms and pays for kernels of
-        some 15 elements an axis and more; its errors are relative to the largest outputs, and an Inf or NaN spreads over the
-        whole image.
+        input channel, "stencil" few channels in channels-first order (backward_data without stride), "winograd" 3x3 and
+        5x5 kernels without stride, dilation and groups, all exactly as a sum of products rounds (Winograd's tiles round a
+        little more). "fft" does everything by Fourier transforms and pays for kernels of some 15 elements an axis and more;
+        its errors are relative to the largest outputs, and an Inf or NaN spreads over the whole image.
 
     Returns
     -------
