@@ -22,8 +22,8 @@
  * a row of them is entered. */
 #define SHORT_PIXEL 256
 
-/* Gradients for the weights: at most about this many chunks, a block of channels each, of this many bytes together, each with sums of its own. The
- * sums run over so many positions in the array's type, then in double. */
+/* Gradients for the weights: at most about this many chunks, a block of channels each, of this many bytes together,
+ * each with sums of its own. The sums run over so many positions in the array's type, then in double. */
 #define CHUNKS 16
 #define CHUNK_BYTES (1 << 22)
 #define POSITIONS 512
