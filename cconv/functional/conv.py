@@ -147,14 +147,20 @@ FIRST_ONLY = ("stencil",)
 # Channels of a channels-first array that are convolved each for itself are left there if their rows have so many elements.
 LONG_ROWS = 24
 
+# From so many channels on, in and out, the kernels of channels-last order gain more than the copies to it and back cost.
+MANY_CHANNELS = 16
 
-def ordered(x, name, rank, algo, groups=1, keep=True):
-    """(x, whether it lies channels-last now, whether it did before): some algorithms want one order, and of
-    several groups those that want neither are slow. `keep`: unless stencils can do them."""
-    x, last = activation(x, name, rank + 2)
+
+def ordered(x, last, algo, weight_shape, groups=1, keep=True):
+    """(x, whether it lies channels-last now, whether it did before): some algorithms want one order, and those that
+    want neither are slow for several groups or many channels. `keep`: unless stencils can do the groups."""
     wanted = (last or algo in LAST_ONLY) and algo not in FIRST_ONLY
-    if algo == "auto" and not last and isinstance(groups, int) and groups > 1:
-        wanted = not keep or x.shape[1] != groups or x.shape[-1] < LONG_ROWS
+    if algo == "auto" and not last:
+        if isinstance(groups, int) and groups > 1:
+            wanted = not keep or x.shape[1] != groups or x.shape[-1] < LONG_ROWS
+        else:
+            many = min(weight_shape[:2]) >= MANY_CHANNELS and max(weight_shape[2:]) > 1
+            wanted = many and x.dtype == np.float32
     if wanted == last:
         return x, last, last
     return to_channels_last(x) if wanted else np.ascontiguousarray(x), wanted, last
@@ -168,8 +174,9 @@ def returned(y, last):
 
 
 def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo, out):
-    x, last, asked = ordered(x, "x", rank, algo, groups)
+    x, last = activation(x, "x", rank + 2)
     weight = floats(weight, "weight", rank + 2, x.dtype)
+    x, last, asked = ordered(x, last, algo, weight.shape, groups)
     geometry = _geometry(x.shape, weight.shape, stride, padding, dilation, groups, algo, x.dtype, last)
     bias = parameter(bias, "bias", (weight.shape[0],), x.dtype)
     return returned(geometry.forward(x, np.ascontiguousarray(weight), bias, out=out), asked)
@@ -177,8 +184,9 @@ def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo, out
 
 def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, groups, algo, out):
     dense = spatial(stride, rank, "stride") == (1,) * rank
-    dy, last, asked = ordered(dy, "dy", rank, algo, groups, keep=dense)
+    dy, last = activation(dy, "dy", rank + 2)
     weight = floats(weight, "weight", rank + 2, dy.dtype)
+    dy, last, asked = ordered(dy, last, algo, weight.shape, groups, keep=dense)
     groups = whole(groups, "groups", 1)
     shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
     geometry = _geometry(shape, weight.shape, stride, padding, dilation, groups, algo, dy.dtype, last)
@@ -187,12 +195,13 @@ def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, grou
 
 
 def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups, algo, out):
-    x, last, _ = ordered(x, "x", rank, algo, groups)
+    x, last = activation(x, "x", rank + 2)
     dy = floats(dy, "dy", rank + 2, x.dtype)
     groups = whole(groups, "groups", 1)
     if x.shape[1] % groups != 0:
         raise ValueError(f"groups={groups} does not divide the channels of x, of shape {x.shape}")
     shape = (dy.shape[1], x.shape[1] // groups, *spatial(kernel_size, rank, "kernel_size"))
+    x, last, _ = ordered(x, last, algo, shape, groups)
     geometry = _geometry(x.shape, shape, stride, padding, dilation, groups, algo, x.dtype, last)
     _check_dy(dy, geometry)
     dy = like(dy, "dy", geometry.y_shape, last, x.dtype)

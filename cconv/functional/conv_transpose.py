@@ -6,7 +6,7 @@ Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016 (a
 import numpy as np
 
 from cconv import _runtime
-from cconv.functional._arguments import floats, like, paddings, parameter, spatial, whole
+from cconv.functional._arguments import activation, floats, like, paddings, parameter, spatial, whole
 from cconv.functional._out import with_out
 from cconv.functional._ranks import each_rank
 from cconv.functional.conv import ordered, prepare, returned
@@ -127,8 +127,9 @@ def _conv_transpose(
     ValueError, TypeError
         Naming the argument and the shapes.
     """
-    x, last, asked = ordered(x, "x", rank, algo)
+    x, last = activation(x, "x", rank + 2)
     weight = floats(weight, "weight", rank + 2, x.dtype)
+    x, last, asked = ordered(x, last, algo, weight.shape)
     t = Transposed(x.shape, weight.shape, stride, padding, output_padding, groups, dilation, x.dtype, last, algo)
     bias = parameter(bias, "bias", (t.y_shape[1],), x.dtype)
     return returned(t.forward(x, np.ascontiguousarray(weight), bias, out), asked)
@@ -142,8 +143,9 @@ def _conv_transpose_backward_data(
 
     dy has shape (N, OC, out...); `input_size` is the spatial size of x. Others and errors as in `conv_transpose#d`.
     """
-    dy, last, asked = ordered(dy, "dy", rank, algo)
+    dy, last = activation(dy, "dy", rank + 2)
     weight = floats(weight, "weight", rank + 2, dy.dtype)
+    dy, last, asked = ordered(dy, last, algo, weight.shape)
     shape = (dy.shape[0], weight.shape[0], *spatial(input_size, rank, "input_size"))
     t = Transposed(shape, weight.shape, stride, padding, output_padding, groups, dilation, dy.dtype, last, algo)
     return returned(t.backward_data(dy, np.ascontiguousarray(weight), out), asked)
@@ -157,12 +159,13 @@ def _conv_transpose_backward_weight(
 
     x has shape (N, C, spatial...), dy (N, OC, out...). Others and errors as in `conv_transpose#d`.
     """
-    x, last, _ = ordered(x, "x", rank, algo)
+    x, last = activation(x, "x", rank + 2)
     dy = floats(dy, "dy", rank + 2, x.dtype)
     groups = whole(groups, "groups", 1)
     if dy.shape[1] % groups != 0:
         raise ValueError(f"groups={groups} does not divide the channels of dy, of shape {dy.shape}")
     shape = (x.shape[1], dy.shape[1] // groups, *spatial(kernel_size, rank, "kernel_size"))
+    x, last, _ = ordered(x, last, algo, shape)
     t = Transposed(x.shape, shape, stride, padding, output_padding, groups, dilation, x.dtype, last, algo)
     if dy.shape != t.y_shape:
         raise ValueError(f"dy must have shape {t.y_shape}, got {dy.shape}")
