@@ -21,7 +21,7 @@ typedef enum fuzz_values {
 } fuzz_values;
 
 typedef struct fuzz {
-    const cc_context *context;
+    cc_context *context;
     const uint8_t *data;
     size_t left;
     uint64_t random; /* goes on where the bytes end */

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "lanes_weights.h"
+
 /* Where a block's planes and places lie inside its saved bytes. */
 typedef struct layout {
     int64_t x[CC_LANES_STAGES], place[CC_LANES_STAGES];
@@ -80,31 +82,6 @@ cc_status cc_lanes_saved_size(const cc_context *context, const cc_lanes_chain *g
                                                                                            : CC_ERR_OVERFLOW;
 }
 
-/* Groups of output channels, each [ic][kh][kw][channel]. */
-static void pack_forward(const cc_lanes_shape *s, int64_t group, const float *w, float *packed)
-{
-    const int64_t taps = s->ic * s->kh * s->kw;
-    for (int64_t o = 0; o < s->oc; o += group) {
-        const int64_t count = cc_min(group, s->oc - o);
-        for (int64_t t = 0; t < taps; t++)
-            for (int64_t j = 0; j < count; j++)
-                *packed++ = w[(o + j) * taps + t];
-    }
-}
-
-/* The same for the convolution that takes dy to dx: channels exchanged, kernel turned by 180 degrees. */
-static void pack_backward(const cc_lanes_shape *s, int64_t group, const float *w, float *packed)
-{
-    const int64_t taps = s->kh * s->kw;
-    for (int64_t i = 0; i < s->ic; i += group) {
-        const int64_t count = cc_min(group, s->ic - i);
-        for (int64_t o = 0; o < s->oc; o++)
-            for (int64_t t = taps - 1; t >= 0; t--)
-                for (int64_t j = 0; j < count; j++)
-                    *packed++ = w[(o * s->ic + i + j) * taps + t];
-    }
-}
-
 /* ---- forward ---- */
 
 typedef struct forward_job {
@@ -112,11 +89,13 @@ typedef struct forward_job {
     const cc_lanes_chain *chain;
     layout layout;
     const float *x;
-    const float *packed[CC_LANES_STAGES];
+    cc_lanes_weights weights[CC_LANES_STAGES];
     const float *const *bias;
     char *saved;   /* a block each, or one a part when nothing is kept */
     bool keep;
     float *pooled; /* last stage's planes, one a part */
+    float *transform; /* of a stage's input, one a part */
+    int64_t transform_size;
     float *y;
 } forward_job;
 
@@ -152,6 +131,7 @@ static void forward_blocks(void *argument, int64_t begin, int64_t end, int part)
     const int64_t lanes = job->context->kernels->lanes;
     const cc_lanes_shape *last = &chain->stage[chain->stages - 1].shape;
     float *pooled = job->pooled + part * pooled_size(last) * lanes;
+    float *transform = job->transform + part * job->transform_size;
 
     for (int64_t b = begin; b < end; b++) {
         char *block = job->saved + (job->keep ? b : part) * job->layout.block;
@@ -169,8 +149,12 @@ static void forward_blocks(void *argument, int64_t begin, int64_t end, int part)
             cc_lanes_target out = {.data = pooled, .rows = s->ph, .columns = s->pw};
             if (i + 1 < chain->stages)
                 out = target_of(&chain->stage[i + 1], block, job->layout.x[i + 1]);
-            kernels->conv_relu_pool(s, (const float *)(const void *)(block + job->layout.x[i]), job->packed[i],
-                                    job->bias[i], out, (uint8_t *)(block + job->layout.place[i]));
+            const float *in = (const float *)(const void *)(block + job->layout.x[i]);
+            uint8_t *place = (uint8_t *)(block + job->layout.place[i]);
+            if (job->weights[i].winograd != NULL && kernels->winograd.input(s, in, transform))
+                kernels->winograd.conv_relu_pool(s, transform, job->weights[i].winograd, job->bias[i], out, place);
+            else
+                kernels->conv_relu_pool(s, in, job->weights[i].direct, job->bias[i], out, place);
         }
         kernels->store(pooled, pooled_size(last), count, job->y + first * pooled_size(last));
     }
@@ -189,23 +173,25 @@ cc_status cc_lanes_forward(const cc_context *context, const cc_lanes_chain *give
                        .bias = bias, .saved = saved, .keep = saved != NULL, .y = y};
 
     int64_t packed_floats = 0;
-    for (int i = 0; i < chain->stages; i++)
-        packed_floats += weight_size(&chain->stage[i].shape);
-    const int64_t pooled_bytes =
-        pooled_size(&chain->stage[chain->stages - 1].shape) * lanes * parts * (int64_t)sizeof(float);
+    for (int i = 0; i < chain->stages; i++) {
+        packed_floats += cc_lanes_packed_size(context, &chain->stage[i].shape);
+        job.transform_size = cc_max(job.transform_size, cc_lanes_transform_size(context, &chain->stage[i].shape));
+    }
+    const int64_t pooled_floats = pooled_size(&chain->stage[chain->stages - 1].shape) * lanes;
+    const int64_t part_bytes = (pooled_floats + job.transform_size) * parts * (int64_t)sizeof(float);
     const int64_t packed_bytes = round_up(packed_floats * (int64_t)sizeof(float));
     const int64_t unsaved_bytes = saved == NULL ? job.layout.block * parts : 0;
-    char *scratch = cc_arena_alloc(context->arena, (size_t)(pooled_bytes + packed_bytes + unsaved_bytes));
+    char *scratch = cc_arena_alloc(context->arena, (size_t)(part_bytes + packed_bytes + unsaved_bytes));
     if (scratch == NULL)
         return CC_ERR_MEMORY;
     job.pooled = (float *)(void *)scratch;
-    float *packed = (float *)(void *)(scratch + pooled_bytes);
+    job.transform = job.pooled + pooled_floats * parts;
+    float *packed = (float *)(void *)(scratch + part_bytes);
     if (saved == NULL)
-        job.saved = scratch + pooled_bytes + packed_bytes;
+        job.saved = scratch + part_bytes + packed_bytes;
     for (int i = 0; i < chain->stages; i++) {
-        pack_forward(&chain->stage[i].shape, context->kernels->lanes_chain.group, weight[i], packed);
-        job.packed[i] = packed;
-        packed += weight_size(&chain->stage[i].shape);
+        job.weights[i] = cc_lanes_pack(context, &chain->stage[i].shape, weight[i], false, packed);
+        packed += cc_lanes_packed_size(context, &chain->stage[i].shape);
     }
     cc_parallel_for(context->pool, parts, blocks, forward_blocks, &job);
     cc_arena_free(context->arena, scratch);
@@ -219,14 +205,14 @@ typedef struct backward_job {
     const cc_lanes_chain *chain;
     layout layout;
     const char *saved;
-    const float *packed[CC_LANES_STAGES];
+    cc_lanes_weights weights[CC_LANES_STAGES];
     const float *dy;
     float *dx;
     float *gradients;     /* a block each: all stages' dw, then db */
-    int64_t gradient_size;
-    char *scratch;        /* per part: dpool, then dy for each stage */
+    int64_t gradient_size, packed_size;
+    char *scratch;        /* per part: dpool, then dy for each stage, then the transform of one */
     int64_t scratch_size, dpool_size;
-    int64_t dy_offset[CC_LANES_STAGES];
+    int64_t dy_offset[CC_LANES_STAGES], transform_offset;
 } backward_job;
 
 /* The output gradient of a stage, with the padding that makes dx a plain convolution. */
@@ -238,6 +224,17 @@ static cc_lanes_target dy_target(const backward_job *job, int index, char *scrat
     const int64_t top = s->kh - 1 - stage->top, left = s->kw - 1 - stage->left;
     return (cc_lanes_target){.data = data, .rows = s->oh + top + s->kh - 1 - stage->bottom,
                              .columns = s->ow + left + s->kw - 1 - stage->right, .top = top, .left = left};
+}
+
+/* The convolution that takes the output gradient of a stage to that of its input. */
+static cc_lanes_shape turned_shape(const backward_job *job, int index)
+{
+    const cc_lanes_shape *s = &job->chain->stage[index].shape;
+    const cc_lanes_target dy = dy_target(job, index, NULL, 0);
+    return (cc_lanes_shape){.ic = s->oc, .xh = dy.rows, .xw = dy.columns, .oc = s->ic, .kh = s->kh, .kw = s->kw,
+                            .oh = dy.rows - s->kh + 1, .ow = dy.columns - s->kw + 1, .pad_rows = dy.top,
+                            .pad_rows_end = dy.rows - dy.top - 2 * s->ph, .pad_columns = dy.left,
+                            .pad_columns_end = dy.columns - dy.left - 2 * s->pw};
 }
 
 /* Zeros around what unpooling writes, where anything reads them. */
@@ -266,17 +263,24 @@ static void stage_backward(const backward_job *job, int index, const char *block
     const cc_lanes_kernels *kernels = &job->context->kernels->lanes_chain;
     const uint8_t *place = (const uint8_t *)(block + job->layout.place[index]);
     kernels->bias_gradient(s, dpool, place, db);
-    kernels->weight_gradient(s, (const float *)(const void *)(block + job->layout.x[index]), dpool, place, dw);
+    float *transform = (float *)(void *)(scratch + job->transform_offset);
+    const float *x = (const float *)(const void *)(block + job->layout.x[index]);
+    cc_lanes_shape whole = *s; /* no row is left out for being padding */
+    whole.pad_rows = whole.pad_rows_end = 0;
+    if (!cc_lanes_takes_winograd(job->context, s) || !kernels->winograd.input(&whole, x, transform) ||
+        !kernels->winograd.weight_gradient(s, transform, dpool, place, dw))
+        kernels->weight_gradient(s, x, dpool, place, dw);
     if (index == 0 && job->dx == NULL)
         return;
     const cc_lanes_target dy = dy_target(job, index, scratch, job->dy_offset[index]);
     kernels->unpool(s, dpool, place, dy);
-    const cc_lanes_shape back = {.ic = s->oc, .xh = dy.rows, .xw = dy.columns, .oc = s->ic, .kh = s->kh,
-                                 .kw = s->kw, .oh = dy.rows - s->kh + 1, .ow = dy.columns - s->kw + 1,
-                                 .pad_rows = dy.top, .pad_rows_end = dy.rows - dy.top - 2 * s->ph,
-                                 .pad_columns = dy.left, .pad_columns_end = dy.columns - dy.left - 2 * s->pw};
+    const cc_lanes_shape back = turned_shape(job, index);
     const cc_lanes_target dx = {.data = dpool, .rows = back.oh, .columns = back.ow};
-    kernels->conv(&back, dy.data, job->packed[index], dx);
+    const cc_lanes_weights *w = &job->weights[index];
+    if (w->winograd != NULL && kernels->winograd.input(&back, dy.data, transform))
+        kernels->winograd.conv(&back, transform, w->winograd, dx);
+    else
+        kernels->conv(&back, dy.data, w->direct, dx);
 }
 
 static void backward_blocks(void *argument, int64_t begin, int64_t end, int part)
@@ -337,6 +341,17 @@ static void plan_backward(backward_job *job)
         job->dy_offset[i] = job->scratch_size;
         job->scratch_size += chain->stage[i].oc * dy.rows * dy.columns * vector;
     }
+    job->transform_offset = job->scratch_size;
+    int64_t transform = 0;
+    for (int i = 0; i < chain->stages; i++) {
+        const cc_lanes_shape back = turned_shape(job, i);
+        transform = cc_max(transform, cc_lanes_transform_size(job->context, &chain->stage[i].shape));
+        if (i == 0 && job->dx == NULL)
+            continue;
+        transform = cc_max(transform, cc_lanes_transform_size(job->context, &back));
+        job->packed_size += cc_lanes_packed_size(job->context, &back);
+    }
+    job->scratch_size += transform * (int64_t)sizeof(float);
 }
 
 cc_status cc_lanes_backward(const cc_context *context, const cc_lanes_chain *given, const void *saved,
@@ -357,17 +372,17 @@ cc_status cc_lanes_backward(const cc_context *context, const cc_lanes_chain *giv
         gradient_bytes > PTRDIFF_MAX / 2)
         return CC_ERR_OVERFLOW;
     gradient_bytes = round_up(gradient_bytes);
-    const int64_t packed_bytes = round_up(job.gradient_size * (int64_t)sizeof(float));
+    const int64_t packed_bytes = round_up(job.packed_size * (int64_t)sizeof(float));
     char *memory = cc_arena_alloc(context->arena, (size_t)(gradient_bytes + packed_bytes + job.scratch_size * parts));
     if (memory == NULL)
         return CC_ERR_MEMORY;
     job.gradients = (float *)(void *)memory;
     float *packed = (float *)(void *)(memory + gradient_bytes);
     job.scratch = memory + gradient_bytes + packed_bytes;
-    for (int i = 0; i < chain->stages; i++) {
-        pack_backward(&chain->stage[i].shape, context->kernels->lanes_chain.group, weight[i], packed);
-        job.packed[i] = packed;
-        packed += weight_size(&chain->stage[i].shape);
+    for (int i = dx == NULL; i < chain->stages; i++) {
+        const cc_lanes_shape back = turned_shape(&job, i);
+        job.weights[i] = cc_lanes_pack(context, &back, weight[i], true, packed);
+        packed += cc_lanes_packed_size(context, &back);
     }
     cc_parallel_for(context->pool, parts, blocks, backward_blocks, &job);
 

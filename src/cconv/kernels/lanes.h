@@ -6,6 +6,7 @@
 #ifndef CC_KERNELS_LANES_H
 #define CC_KERNELS_LANES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* One stage: convolution (stride 1, input already padded), ReLU, 2x2 max pooling. */
@@ -25,6 +26,30 @@ typedef struct cc_lanes_target {
 
 /* Place of the maximum in its window (0..3, row-major), or this where ReLU is closed. */
 #define CC_LANES_CLOSED 4
+
+/* Convolutions with kernels of five columns and at most as many rows by Winograd's F(2, 5) along the rows
+ * (lanes_winograd.inc), two outputs of two rows at a time: of odd sizes the last row and column are left out.
+ *
+ * v holds the input at six points for each row and pair of outputs, [row][pair][channel][point][lane]: vectors
+ * xh * ow/2 * ic * 6 in all. u holds the weights, oc * ic * kh * 6 floats. */
+#define CC_LANES_WINOGRAD_ROWS 5
+#define CC_LANES_WINOGRAD_TAPS 5
+#define CC_LANES_WINOGRAD_POINTS 6
+
+typedef struct cc_lanes_winograd_kernels {
+    /* Whether it is faster than direct convolution: it takes many registers. */
+    bool pays;
+    /* v of x, u of w: (oc, ic, kh, kw), or `turned`: (ic, oc, kh, kw) turned by 180 degrees. False: values so large,
+     * Inf or NaN, that sums might be wrong that direct convolution gets right. */
+    bool (*input)(const cc_lanes_shape *shape, const float *x, float *v);
+    bool (*weights)(const cc_lanes_shape *shape, const float *w, bool turned, float *u);
+    void (*conv_relu_pool)(const cc_lanes_shape *shape, const float *v, const float *u, const float *bias,
+                           cc_lanes_target y, uint8_t *place);
+    void (*conv)(const cc_lanes_shape *shape, const float *v, const float *u, cc_lanes_target y);
+    /* As below, from v, all rows of which are there. False: gradients too large; nothing was written. */
+    bool (*weight_gradient)(const cc_lanes_shape *shape, const float *v, const float *dpool, const uint8_t *place,
+                            float *dw);
+} cc_lanes_winograd_kernels;
 
 typedef struct cc_lanes_kernels {
     /* Output channels that share a register tile: weights are packed in groups of this many, the last
@@ -48,6 +73,8 @@ typedef struct cc_lanes_kernels {
                             float *dw);
     /* The pooled gradient back at the places of the maxima, zero elsewhere inside the windows. */
     void (*unpool)(const cc_lanes_shape *shape, const float *dpool, const uint8_t *place, cc_lanes_target dy);
+
+    cc_lanes_winograd_kernels winograd;
 } cc_lanes_kernels;
 
 #endif
