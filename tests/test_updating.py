@@ -22,7 +22,10 @@ OPTIMIZERS = [
 
 def conv_net():
     """Convolutions, norms, a residual block, linear layers larger than a block of the update; 4 MB."""
-    body = nn.Sequential(nn.Conv2d(16, 16, 3, padding=1, bias=False, rng=1), nn.BatchNorm2d(16))
+    body = nn.Sequential(
+        nn.Conv2d(16, 32, 3, padding=1, bias=False, rng=1), nn.Conv2d(32, 32, 3, padding=1, groups=2, rng=7),
+        nn.Conv2d(32, 16, 1, bias=False, rng=8), nn.BatchNorm2d(16),
+    )  # fmt: skip
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, padding=1, rng=0), nn.ReLU(), nn.Sum(body, nn.Sequential()), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 8, 1, rng=2), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(512, 1500, rng=3), nn.ReLU(),

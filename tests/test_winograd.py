@@ -205,4 +205,58 @@ def test_supported_geometry(taps):
     assert listed == {"plain": True, "widest": True, "wide": False, "stride": False, "dilation": False, "double": True}
     for kernel in [(3, 5), (5, 3), (1, 5), (4, 4), (7, 7)]:
         assert "winograd" not in F.conv_algorithms((2, 8, 9, 9), (8, 8, *kernel), channels_last=True)
-    assert "winograd" not in F.conv_algorithms((2, 8, 9, 9), (8, 4, taps, taps), groups=2, channels_last=True)
+    grouped = (2, 8, 9, 9), (8, 4, taps, taps)
+    assert "winograd" in F.conv_algorithms(*grouped, groups=2, channels_last=True)
+    assert "winograd" not in F.conv_algorithms(*grouped, groups=2, channels_last=True, dtype=np.float64)
+
+
+def grouped_passes(x, weight, dy, pads, groups, algo="winograd"):
+    geometry = prepare(x.shape, weight.shape, padding=pads, groups=groups, algo=algo, channels_last=True)
+    dw = np.zeros_like(weight)
+    geometry.backward_weight(x, dy, dw)
+    return {
+        "forward": geometry.forward(x, weight),
+        "backward_data": geometry.backward_data(dy, weight),
+        "backward_weight": dw,
+    }
+
+
+def joined(groups, of):
+    """The passes of groups that are computed by themselves."""
+    each = [of(g) for g in range(groups)]
+    axis = {"forward": 1, "backward_data": 1, "backward_weight": 0}
+    return {name: np.concatenate([result[name] for result in each], axis[name]) for name in BOUND}
+
+
+@TAPS
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "groups"), [(4, 6, 3), (16, 16, 4), (24, 17, 2), (1, 2, 5), (130, 64, 2)]
+)
+def test_groups_are_convolutions_of_their_own(inputs, outputs, groups, taps):
+    x, _, dy, pads = case(3, groups * inputs, groups * outputs, 11, 9, taps=taps)
+    weight = np.random.default_rng(1).standard_normal((groups * outputs, inputs, taps, taps), np.float32)
+    got = grouped_passes(x, weight, dy, pads, groups)
+
+    def alone(g):
+        i, o = slice(g * inputs, (g + 1) * inputs), slice(g * outputs, (g + 1) * outputs)
+        return passes(channels_last(x[:, i]), weight[o], channels_last(dy[:, o]), pads)
+
+    for name, right in joined(groups, alone).items():
+        assert error(got[name], right) <= 2e-6, name  # rows are read another way where pixels are far apart
+    assert_same_bits(lambda: list(grouped_passes(x, weight, dy, pads, groups).values()))
+
+
+@TAPS
+@pytest.mark.parametrize("value", [np.inf, np.nan, 1e38])
+def test_what_is_not_finite_stays_in_its_group(value, taps):
+    groups, inputs, outputs = 3, 5, 4
+    x, _, dy, pads = case(2, groups * inputs, groups * outputs, 8, 7, taps=taps)
+    weight = np.random.default_rng(1).standard_normal((groups * outputs, inputs, taps, taps), np.float32)
+    for array, at in [(x, (1, 7, 3, 2)), (dy, (0, 5, 4, 1)), (weight, (6, 2, 1, 1))]:
+        before, array[at] = array[at], value
+        got, right = (grouped_passes(x, weight, dy, pads, groups, algo) for algo in ("winograd", "direct"))
+        array[at] = before
+        for name in BOUND:
+            finite = np.isfinite(right[name])
+            np.testing.assert_array_equal(np.isfinite(got[name]), finite)
+            np.testing.assert_allclose(got[name][finite], right[name][finite], rtol=1e-3, atol=1e-4)

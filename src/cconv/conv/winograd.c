@@ -37,6 +37,7 @@ typedef struct job {
     const cc_kernels *kernels;
     const cc_winograd_kernels *form;
     cc_winograd_grid from, to; /* the images convolved, and the result's */
+    int64_t inputs, outputs;   /* channels of theirs that take part */
     cc_winograd_columns columns; /* blocks of output channels */
     const float *x, *w, *scale, *bias, *residual;
     float *y;
@@ -144,12 +145,12 @@ static void finish(job *j, int64_t first, int64_t tiles, int64_t block, const cc
 static void weight_task(void *argument, int64_t begin, int64_t end, int part)
 {
     const job *j = argument;
-    const int64_t slices = cc_ceil_div(j->from.channels, SLICE);
+    const int64_t slices = cc_ceil_div(j->inputs, SLICE);
     (void)part;
     for (int64_t i = begin; i < end; i++) {
         const int64_t k = i % slices * SLICE, block = i / slices;
         const cc_winograd_planes u = shifted(j->u, block * j->u.block + k * j->u.width);
-        transform_weights(j, k, cc_min(SLICE, j->from.channels - k), block, &u);
+        transform_weights(j, k, cc_min(SLICE, j->inputs - k), block, &u);
     }
 }
 
@@ -160,10 +161,10 @@ static void block_task(void *argument, int64_t begin, int64_t end, int part)
     const cc_winograd_planes v = shifted(j->v, part * j->v_stride), m = shifted(j->m, part * j->m_stride);
     for (int64_t i = begin; i < end; i++) {
         const int64_t first = j->tiles * i / j->blocks, tiles = j->tiles * (i + 1) / j->blocks - first;
-        j->form->input(&j->from, j->x, j->from.channels, first, tiles, &v);
+        j->form->input(&j->from, j->x, j->inputs, first, tiles, &v);
         for (int64_t block = 0; block < j->columns.blocks; block++) {
             const cc_winograd_planes u = shifted(j->u, block * j->u.block);
-            multiply(j, tiles, j->from.channels, block, &v, &u, &m, false);
+            multiply(j, tiles, j->inputs, block, &v, &u, &m, false);
             finish(j, first, tiles, block, &m, part);
         }
     }
@@ -175,7 +176,7 @@ static void input_task(void *argument, int64_t begin, int64_t end, int part)
     const job *j = argument;
     const cc_winograd_planes v = shifted(j->v, begin * SLICE);
     (void)part;
-    j->form->input(&j->from, j->x, j->from.channels, j->first + begin, end - begin, &v);
+    j->form->input(&j->from, j->x, j->inputs, j->first + begin, end - begin, &v);
 }
 
 /* Items: blocks of columns. */
@@ -184,8 +185,8 @@ static void column_task(void *argument, int64_t begin, int64_t end, int part)
     job *j = argument;
     const cc_winograd_planes u = shifted(j->u, part * j->u_stride), m = shifted(j->m, part * j->m_stride);
     for (int64_t block = begin; block < end; block++) {
-        for (int64_t k = 0; k < j->from.channels; k += PIECE) {
-            const int64_t depth = cc_min(PIECE, j->from.channels - k);
+        for (int64_t k = 0; k < j->inputs; k += PIECE) {
+            const int64_t depth = cc_min(PIECE, j->inputs - k);
             const cc_winograd_planes v = shifted(j->v, k / SLICE * j->v.block);
             transform_weights(j, k, depth, block, &u);
             multiply(j, j->now, depth, block, &v, &u, &m, k > 0);
@@ -197,9 +198,9 @@ static void column_task(void *argument, int64_t begin, int64_t end, int part)
 /* `sound` tells whether y is what direct convolution would give. */
 static cc_status convolve(const cc_context *context, job *j, int64_t images, bool *sound)
 {
-    const int64_t depth = j->from.channels, slices = cc_ceil_div(depth, SLICE);
+    const int64_t depth = j->inputs, slices = cc_ceil_div(depth, SLICE);
     j->kernels = context->kernels;
-    j->columns = cc_winograd_cut(context->kernels, j->to.channels);
+    j->columns = cc_winograd_cut(context->kernels, j->outputs);
     const int64_t width = j->columns.width;
     const int64_t all_u = CC_WINOGRAD_PLACES * depth * width * j->columns.blocks;
     const bool keep_u = all_u < (j->tiles <= LARGE_BLOCK ? LARGE_U_ONCE : LARGE_U);
@@ -217,7 +218,7 @@ static cc_status convolve(const cc_context *context, job *j, int64_t images, boo
     j->v_stride = CC_WINOGRAD_PLACES * v_plane;
     j->m_stride = CC_WINOGRAD_PLACES * m_plane;
     const int64_t us = keep_u ? 1 : parts, vs = keep_u ? parts : 1;
-    const int64_t line = cc_ceil_div(j->from.width * depth, 16) * 16;
+    const int64_t line = cc_ceil_div(j->from.width * j->from.channels, 16) * 16;
     const int64_t floats = us * j->u_stride + vs * j->v_stride + parts * j->m_stride + line;
     float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float) + (size_t)slices * sizeof(int64_t));
     if (memory == NULL)
@@ -266,7 +267,7 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
     (void)pass;
     if (form == NULL || conv->ic > MANY_CHANNELS || conv->oc > MANY_CHANNELS)
         return false;
-    if (conv->dtype != CC_F32 || conv->groups != 1 || !is_channels_last(conv->x_layout, conv->ic, w->input) ||
+    if (conv->dtype != CC_F32 || !is_channels_last(conv->x_layout, conv->ic, w->input) ||
         !is_channels_last(conv->y_layout, conv->oc, w->output) || w->input[0] != 1 || w->kernel[0] != 1 || w->output[0] != 1 ||
         w->pad_before[0] != 0)
         return false;
@@ -284,9 +285,9 @@ static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
     const int64_t *out = conv->window.output;
     (void)context;
     (void)pass;
-    const int64_t pixels = conv->n * out[1] * out[2];
-    return conv->ic >= 16 && conv->oc >= 16 && out[1] >= 3 && out[2] >= 3 &&
-           (pixels >= 256 || (pixels >= 16 && conv->oc >= MANY_WEIGHTS / conv->ic));
+    const int64_t pixels = conv->n * out[1] * out[2], icg = conv->ic / conv->groups, ocg = conv->oc / conv->groups;
+    return icg >= 16 && ocg >= 16 && out[1] >= 3 && out[2] >= 3 &&
+           (pixels >= 256 || (pixels >= 16 && ocg >= MANY_WEIGHTS / icg));
 }
 
 const cc_conv_algo *cc_winograd_exact(const cc_context *context, const cc_conv *conv, cc_pass pass)
@@ -299,23 +300,43 @@ const cc_conv_algo *cc_winograd_exact(const cc_context *context, const cc_conv *
     return &cc_conv_reference;
 }
 
+/* Each group of channels by itself; `sound` if all are. */
+static cc_status convolve_groups(const cc_context *context, const job *all, const cc_conv *conv, bool *sound)
+{
+    const int64_t weights = conv->oc / conv->groups * all->row;
+    *sound = true;
+    for (int64_t g = 0; g < conv->groups && *sound; g++) {
+        const int64_t c = g * all->outputs;
+        job j = *all;
+        j.x += g * j.inputs;
+        j.w += g * weights;
+        j.scale = j.scale != NULL ? j.scale + c : NULL;
+        j.bias = j.bias != NULL ? j.bias + c : NULL;
+        j.residual = j.residual != NULL ? j.residual + c : NULL;
+        j.y += c;
+        CC_TRY(convolve(context, &j, conv->n, sound));
+    }
+    return CC_OK;
+}
+
 static cc_status forward(const cc_context *context, const cc_conv *conv, const void *x, const void *w, const void *b,
                          const cc_epilogue *epilogue, void *y)
 {
     const cc_window *window = &conv->window;
     const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
-    job j = {
+    const job j = {
         .form = form,
         .from = {.height = window->input[1], .width = window->input[2], .channels = conv->ic,
                  .top = window->pad_before[1], .left = window->pad_before[2]},
         .to = {.height = window->output[1], .width = window->output[2], .channels = conv->oc},
-        .x = x, .w = w, .bias = b, .y = y, .row = conv->ic * form->taps * form->taps,
+        .inputs = conv->ic / conv->groups, .outputs = conv->oc / conv->groups,
+        .x = x, .w = w, .bias = b, .y = y, .row = conv->ic / conv->groups * form->taps * form->taps,
         .scale = epilogue != NULL ? epilogue->scale : NULL,
         .residual = epilogue != NULL ? epilogue->residual : NULL,
         .relu = epilogue != NULL && epilogue->relu,
     };
     bool sound;
-    CC_TRY(convolve(context, &j, conv->n, &sound));
+    CC_TRY(convolve_groups(context, &j, conv, &sound));
     if (sound)
         return CC_OK;
     if (cc_conv_special_factors(context, conv, CC_FORWARD, w))
@@ -328,16 +349,18 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
 {
     const cc_window *window = &conv->window;
     const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
-    job j = {
+    const job j = {
         .form = form,
         .from = {.height = window->output[1], .width = window->output[2], .channels = conv->oc,
                  .top = form->taps - 1 - window->pad_before[1],
                  .left = form->taps - 1 - window->pad_before[2]},
         .to = {.height = window->input[1], .width = window->input[2], .channels = conv->ic},
-        .x = dy, .w = w, .residual = residual, .y = dx, .turned = true, .row = conv->ic * form->taps * form->taps,
+        .inputs = conv->oc / conv->groups, .outputs = conv->ic / conv->groups,
+        .x = dy, .w = w, .residual = residual, .y = dx, .turned = true,
+        .row = conv->ic / conv->groups * form->taps * form->taps,
     };
     bool sound;
-    CC_TRY(convolve(context, &j, conv->n, &sound));
+    CC_TRY(convolve_groups(context, &j, conv, &sound));
     if (sound)
         return CC_OK;
     if (cc_conv_special_factors(context, conv, CC_BACKWARD_DATA, w))

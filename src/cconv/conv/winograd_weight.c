@@ -209,18 +209,20 @@ static void exact_task(void *argument, int64_t begin, int64_t end, int part)
 }
 
 /* Patches that were not sound come from the exact gradient. */
-static cc_status repair(const cc_context *context, const cc_conv *conv, job *j)
+static cc_status repair(const cc_context *context, const cc_conv *conv, const float *x, const float *dy, int64_t group,
+                        job *j)
 {
     const size_t bytes = (size_t)(conv->oc * j->inputs * j->area) * sizeof(float);
-    j->exact = cc_arena_alloc(context->arena, bytes);
-    if (j->exact == NULL)
+    float *exact = cc_arena_alloc(context->arena, bytes);
+    if (exact == NULL)
         return CC_ERR_MEMORY;
-    memset(j->exact, 0, bytes);
+    memset(exact, 0, bytes);
     const cc_status status = cc_conv_algo_backward_weight(cc_winograd_exact(context, conv, CC_BACKWARD_WEIGHT), context,
-                                                          conv, j->x, j->dy, j->exact);
+                                                          conv, x, dy, exact);
+    j->exact = exact + group * j->columns.channels * j->inputs * j->area;
     if (status == CC_OK)
         cc_parallel_each(context->pool, cc_parts(context->pool, j->patches, 1), j->patches, exact_task, j);
-    cc_arena_free(context->arena, j->exact);
+    cc_arena_free(context->arena, exact);
     return status;
 }
 
@@ -244,19 +246,20 @@ static void run_tasks(const cc_context *context, job *j, int parts)
         cc_parallel_each(pool, patch_parts, j->patches, sum_task, j);
 }
 
-cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *conv, const float *x, const float *dy,
-                                      const cc_winograd_gradient *to)
+static cc_status group_gradient(const cc_context *context, const cc_conv *conv, const float *x, const float *dy,
+                                int64_t group, const cc_winograd_gradient *to)
 {
     const cc_window *w = &conv->window;
     const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
+    const int64_t icg = conv->ic / conv->groups, ocg = conv->oc / conv->groups;
     const int64_t rows = cc_ceil_div(w->output[1], form->step), columns = cc_ceil_div(w->output[2], form->step);
     job j = {
         .kernels = context->kernels, .form = form, .area = form->taps * form->taps,
         .x_grid = {w->input[1], w->input[2], conv->ic, w->pad_before[1], w->pad_before[2], rows, columns, NULL},
         .dy_grid = {w->output[1], w->output[2], conv->oc, 0, 0, rows, columns, NULL},
-        .columns = cc_winograd_cut(context->kernels, conv->oc),
-        .x = x, .dy = dy, .to = to,
-        .inputs = conv->ic, .tiles = conv->n * rows * columns,
+        .columns = cc_winograd_cut(context->kernels, ocg),
+        .x = x + group * icg, .dy = dy + group * ocg, .to = to,
+        .inputs = icg, .tiles = conv->n * rows * columns,
     };
     const int64_t v_width = cc_ceil_div(j.inputs, SLICE) * SLICE, d_width = j.columns.width * j.columns.blocks;
     j.patches_down = cc_ceil_div(j.inputs, PATCH);
@@ -298,7 +301,19 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     j.unsound = (bool *)(void *)(memory + floats);
     memset(j.unsound, 0, (size_t)j.patches * sizeof(bool));
     run_tasks(context, &j, parts);
-    const cc_status status = memchr(j.unsound, true, (size_t)j.patches) != NULL ? repair(context, conv, &j) : CC_OK;
+    const cc_status status = memchr(j.unsound, true, (size_t)j.patches) != NULL ? repair(context, conv, x, dy, group, &j) : CC_OK;
     cc_arena_free(context->arena, memory);
     return status;
+}
+
+cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *conv, const float *x, const float *dy,
+                                      const cc_winograd_gradient *to)
+{
+    const int64_t *kernel = conv->window.kernel;
+    const int64_t size = conv->oc / conv->groups * (conv->ic / conv->groups) * kernel[1] * kernel[2];
+    for (int64_t g = 0; g < conv->groups; g++) {
+        const cc_winograd_gradient here = {to->dw != NULL ? to->dw + g * size : NULL, to->sink, to->begin + g * size};
+        CC_TRY(group_gradient(context, conv, x, dy, g, &here));
+    }
+    return CC_OK;
 }
