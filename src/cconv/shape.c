@@ -38,7 +38,8 @@ static cc_status resolve_axis(const cc_window *w, int axis, bool ceil_mode, int6
 
     const int64_t free_places = padded - reach;
     int64_t count = free_places / stride + 1;
-    if (ceil_mode && free_places % stride != 0 && count * stride < in + before)
+    /* One more that sticks out, if its start, count * stride, lies before the padding behind. */
+    if (ceil_mode && free_places % stride != 0 && (in + before - 1) / stride >= count)
         count++;
     *out = count;
     return CC_OK;

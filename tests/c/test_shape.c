@@ -111,6 +111,12 @@ static void windows(check *c)
     WITH(kernel, INT64_MAX, CC_ERR_SHAPE);
     WITH(kernel, 9, CC_ERR_SHAPE);
 #undef WITH
+
+    /* Found by the fuzzer: where the next window would start is no number. */
+    cc_window far = good;
+    far.stride[2] = INT64_C(1) << 61;
+    far.pad_after[2] = 3 * (INT64_C(1) << 61);
+    EXPECT(c, cc_window_resolve(&far, true) == CC_OK && far.output[2] == 4);
 }
 
 static void strides(check *c)
