@@ -26,10 +26,8 @@
 #define SLICE CC_WINOGRAD_SLICE
 /* Tiles of a block: V, M and U of 64 channels fit into a second-level cache together. */
 #define BLOCK 24
-/* Floats of U from which on it is not kept, also where there is one block anyway, tiles of a block then, and depth of the
- * piece that is made. */
-#define LARGE_U (CC_WINOGRAD_PLACES << 16)
-#define LARGE_U_ONCE (CC_WINOGRAD_PLACES << 14)
+/* Floats of U from which on it is not kept, tiles of a block then, and depth of the piece that is made. */
+#define LARGE_U (CC_WINOGRAD_PLACES << 14)
 #define LARGE_BLOCK 192
 #define PIECE 64
 
@@ -37,12 +35,12 @@ typedef struct job {
     const cc_kernels *kernels;
     const cc_winograd_kernels *form;
     cc_winograd_grid from, to; /* the images convolved, and the result's */
-    int64_t inputs, outputs;   /* channels of theirs that take part */
+    int64_t inputs, outputs;   /* channels of theirs in a group */
     cc_winograd_columns columns; /* blocks of output channels */
     const float *x, *w, *scale, *bias, *residual;
     float *y;
-    bool turned, relu;
-    int64_t row; /* weights of an output channel */
+    bool turned, relu, keep_u;
+    int64_t row, weights; /* weights of an output channel, of a group */
     int64_t tiles, blocks, block; /* in all, blocks of them, the largest block's */
     int64_t first, now;           /* the block at hand, where threads share it */
     cc_winograd_planes u;         /* all of it, or a piece for each part */
@@ -195,18 +193,50 @@ static void column_task(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-/* `sound` tells whether y is what direct convolution would give. */
-static cc_status convolve(const cc_context *context, job *j, int64_t images, bool *sound)
+/* The groups' channels stand side by side, their weights behind one another. */
+static void select_group(job *j, const job *first, int64_t group)
 {
+    const int64_t c = group * j->outputs;
+    j->x = first->x + group * j->inputs;
+    j->w = first->w + group * j->weights;
+    j->scale = first->scale != NULL ? first->scale + c : NULL;
+    j->bias = first->bias != NULL ? first->bias + c : NULL;
+    j->residual = first->residual != NULL ? first->residual + c : NULL;
+    j->y = first->y + c;
+}
+
+static void convolve_group(cc_pool *pool, job *j, int parts)
+{
+    if (j->keep_u) {
+        const int64_t items = cc_ceil_div(j->inputs, SLICE) * j->columns.blocks;
+        cc_parallel_each(pool, cc_parts(pool, items, 4), items, weight_task, j);
+        cc_parallel_each(pool, parts, j->blocks, block_task, j);
+        return;
+    }
+    for (int64_t i = 0; i < j->blocks; i++) {
+        j->first = j->tiles * i / j->blocks;
+        j->now = j->tiles * (i + 1) / j->blocks - j->first;
+        cc_parallel_for(pool, cc_parts(pool, j->now, 4), j->now, input_task, j);
+        cc_parallel_each(pool, parts, j->columns.blocks, column_task, j);
+    }
+}
+
+/* `sound` tells whether y is what direct convolution would give. */
+static cc_status convolve(const cc_context *context, job *j, const cc_conv *conv, bool *sound)
+{
+    j->inputs = j->from.channels / conv->groups;
+    j->outputs = j->to.channels / conv->groups;
+    j->row = conv->ic / conv->groups * j->form->taps * j->form->taps;
+    j->weights = conv->oc / conv->groups * j->row;
     const int64_t depth = j->inputs, slices = cc_ceil_div(depth, SLICE);
     j->kernels = context->kernels;
     j->columns = cc_winograd_cut(context->kernels, j->outputs);
     const int64_t width = j->columns.width;
     const int64_t all_u = CC_WINOGRAD_PLACES * depth * width * j->columns.blocks;
-    const bool keep_u = all_u < (j->tiles <= LARGE_BLOCK ? LARGE_U_ONCE : LARGE_U);
+    const bool keep_u = j->keep_u = all_u < LARGE_U;
     j->to.rows = j->from.rows = cc_ceil_div(j->to.height, j->form->step);
     j->to.columns = j->from.columns = cc_ceil_div(j->to.width, j->form->step);
-    j->tiles = images * j->to.rows * j->to.columns;
+    j->tiles = conv->n * j->to.rows * j->to.columns;
     j->blocks = cc_ceil_div(j->tiles, keep_u ? BLOCK : LARGE_BLOCK);
     j->block = cc_ceil_div(j->tiles, j->blocks);
 
@@ -234,17 +264,10 @@ static cc_status convolve(const cc_context *context, job *j, int64_t images, boo
     memset(zeros, 0, (size_t)line * sizeof(float));
     j->from.zeros = zeros;
 
-    if (keep_u) {
-        const int64_t items = slices * j->columns.blocks;
-        cc_parallel_each(context->pool, cc_parts(context->pool, items, 4), items, weight_task, j);
-        cc_parallel_each(context->pool, parts, j->blocks, block_task, j);
-    } else {
-        for (int64_t i = 0; i < j->blocks; i++) {
-            j->first = j->tiles * i / j->blocks;
-            j->now = j->tiles * (i + 1) / j->blocks - j->first;
-            cc_parallel_for(context->pool, cc_parts(context->pool, j->now, 4), j->now, input_task, j);
-            cc_parallel_each(context->pool, parts, j->columns.blocks, column_task, j);
-        }
+    const job all = *j;
+    for (int64_t g = 0; g < conv->groups; g++) {
+        select_group(j, &all, g);
+        convolve_group(context->pool, j, parts);
     }
     *sound = cc_winograd_sound(j->magnitude, parts);
     cc_arena_free(context->arena, memory);
@@ -300,43 +323,23 @@ const cc_conv_algo *cc_winograd_exact(const cc_context *context, const cc_conv *
     return &cc_conv_reference;
 }
 
-/* Each group of channels by itself; `sound` if all are. */
-static cc_status convolve_groups(const cc_context *context, const job *all, const cc_conv *conv, bool *sound)
-{
-    const int64_t weights = conv->oc / conv->groups * all->row;
-    *sound = true;
-    for (int64_t g = 0; g < conv->groups && *sound; g++) {
-        const int64_t c = g * all->outputs;
-        job j = *all;
-        j.x += g * j.inputs;
-        j.w += g * weights;
-        j.scale = j.scale != NULL ? j.scale + c : NULL;
-        j.bias = j.bias != NULL ? j.bias + c : NULL;
-        j.residual = j.residual != NULL ? j.residual + c : NULL;
-        j.y += c;
-        CC_TRY(convolve(context, &j, conv->n, sound));
-    }
-    return CC_OK;
-}
-
 static cc_status forward(const cc_context *context, const cc_conv *conv, const void *x, const void *w, const void *b,
                          const cc_epilogue *epilogue, void *y)
 {
     const cc_window *window = &conv->window;
     const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
-    const job j = {
+    job j = {
         .form = form,
         .from = {.height = window->input[1], .width = window->input[2], .channels = conv->ic,
                  .top = window->pad_before[1], .left = window->pad_before[2]},
         .to = {.height = window->output[1], .width = window->output[2], .channels = conv->oc},
-        .inputs = conv->ic / conv->groups, .outputs = conv->oc / conv->groups,
-        .x = x, .w = w, .bias = b, .y = y, .row = conv->ic / conv->groups * form->taps * form->taps,
+        .x = x, .w = w, .bias = b, .y = y,
         .scale = epilogue != NULL ? epilogue->scale : NULL,
         .residual = epilogue != NULL ? epilogue->residual : NULL,
         .relu = epilogue != NULL && epilogue->relu,
     };
     bool sound;
-    CC_TRY(convolve_groups(context, &j, conv, &sound));
+    CC_TRY(convolve(context, &j, conv, &sound));
     if (sound)
         return CC_OK;
     if (cc_conv_special_factors(context, conv, CC_FORWARD, w))
@@ -349,18 +352,16 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
 {
     const cc_window *window = &conv->window;
     const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
-    const job j = {
+    job j = {
         .form = form,
         .from = {.height = window->output[1], .width = window->output[2], .channels = conv->oc,
                  .top = form->taps - 1 - window->pad_before[1],
                  .left = form->taps - 1 - window->pad_before[2]},
         .to = {.height = window->input[1], .width = window->input[2], .channels = conv->ic},
-        .inputs = conv->oc / conv->groups, .outputs = conv->ic / conv->groups,
         .x = dy, .w = w, .residual = residual, .y = dx, .turned = true,
-        .row = conv->ic / conv->groups * form->taps * form->taps,
     };
     bool sound;
-    CC_TRY(convolve_groups(context, &j, conv, &sound));
+    CC_TRY(convolve(context, &j, conv, &sound));
     if (sound)
         return CC_OK;
     if (cc_conv_special_factors(context, conv, CC_BACKWARD_DATA, w))

@@ -246,8 +246,22 @@ static void run_tasks(const cc_context *context, job *j, int parts)
         cc_parallel_each(pool, patch_parts, j->patches, sum_task, j);
 }
 
-static cc_status group_gradient(const cc_context *context, const cc_conv *conv, const float *x, const float *dy,
-                                int64_t group, const cc_winograd_gradient *to)
+/* Adds or gives the gradient of one group. */
+static cc_status run_group(const cc_context *context, const cc_conv *conv, const float *x, const float *dy, int64_t group,
+                           const cc_winograd_gradient *to, int parts, job *j)
+{
+    const int64_t size = j->columns.channels * j->inputs * j->area;
+    const cc_winograd_gradient here = {to->dw != NULL ? to->dw + group * size : NULL, to->sink, to->begin + group * size};
+    j->x = x + group * j->inputs;
+    j->dy = dy + group * j->columns.channels;
+    j->to = &here;
+    memset(j->unsound, 0, (size_t)j->patches * sizeof(bool));
+    run_tasks(context, j, parts);
+    return memchr(j->unsound, true, (size_t)j->patches) != NULL ? repair(context, conv, x, dy, group, j) : CC_OK;
+}
+
+cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *conv, const float *x, const float *dy,
+                                      const cc_winograd_gradient *to)
 {
     const cc_window *w = &conv->window;
     const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
@@ -258,7 +272,6 @@ static cc_status group_gradient(const cc_context *context, const cc_conv *conv, 
         .x_grid = {w->input[1], w->input[2], conv->ic, w->pad_before[1], w->pad_before[2], rows, columns, NULL},
         .dy_grid = {w->output[1], w->output[2], conv->oc, 0, 0, rows, columns, NULL},
         .columns = cc_winograd_cut(context->kernels, ocg),
-        .x = x + group * icg, .dy = dy + group * ocg, .to = to,
         .inputs = icg, .tiles = conv->n * rows * columns,
     };
     const int64_t v_width = cc_ceil_div(j.inputs, SLICE) * SLICE, d_width = j.columns.width * j.columns.blocks;
@@ -299,21 +312,9 @@ static cc_status group_gradient(const cc_context *context, const cc_conv *conv, 
     memset(zeros, 0, (size_t)line * sizeof(float));
     j.x_grid.zeros = zeros;
     j.unsound = (bool *)(void *)(memory + floats);
-    memset(j.unsound, 0, (size_t)j.patches * sizeof(bool));
-    run_tasks(context, &j, parts);
-    const cc_status status = memchr(j.unsound, true, (size_t)j.patches) != NULL ? repair(context, conv, x, dy, group, &j) : CC_OK;
+    cc_status status = CC_OK;
+    for (int64_t g = 0; g < conv->groups && status == CC_OK; g++)
+        status = run_group(context, conv, x, dy, g, to, parts, &j);
     cc_arena_free(context->arena, memory);
     return status;
-}
-
-cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *conv, const float *x, const float *dy,
-                                      const cc_winograd_gradient *to)
-{
-    const int64_t *kernel = conv->window.kernel;
-    const int64_t size = conv->oc / conv->groups * (conv->ic / conv->groups) * kernel[1] * kernel[2];
-    for (int64_t g = 0; g < conv->groups; g++) {
-        const cc_winograd_gradient here = {to->dw != NULL ? to->dw + g * size : NULL, to->sink, to->begin + g * size};
-        CC_TRY(group_gradient(context, conv, x, dy, g, &here));
-    }
-    return CC_OK;
 }
