@@ -24,14 +24,11 @@ import numpy as np
 import cconv.functional as F
 from cconv import explain, nn
 
-x = np.array(
-    [
-        [3.0, 1.0, 4.0],
-        [1.0, 5.0, 9.0],
-        [2.0, 6.0, 5.0],
-    ]
-)
-w = np.array([[1.0, 2.0], [-1.0, 3.0]])
+x = np.array([[3.0, 1.0, 4.0],
+              [1.0, 5.0, 9.0],
+              [2.0, 6.0, 5.0]])  # fmt: skip
+w = np.array([[1.0, 2.0],
+              [-1.0, 3.0]])  # fmt: skip
 
 # %%
 # Forward
