@@ -84,7 +84,7 @@ def depth_to(input_size, kernel_size, target):
 
 
 def same_padding(kernel_size, dilation=1):
-    """The padding that keeps the size at stride 1: D(K-1)/2 on each side, K the kernel's *size*.
+    """The padding that keeps the size at stride 1: D(K-1)/2 on each side, K the size of the kernel, not the number of kernels.
 
     Returns
     -------

@@ -38,6 +38,7 @@ def affine_matrix(weight, input_size, stride=1, padding=0, dilation=1, groups=1)
     Examples
     --------
     >>> explain.affine_matrix([[1, 2], [3, 4]], (3, 3)) @ np.arange(9)
+    array([27., 37., 57., 67.])
     """
     weight = _full(weight)
     rank = weight.ndim - 2
