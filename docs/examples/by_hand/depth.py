@@ -35,5 +35,5 @@ legend = axes.legend()
 
 # %%
 # The plain network of 56 layers is worse than that of 20 *on the training set*: that is not overfitting, it is hard to train. The residual one of the same
-# depth, with the same number of weights, learns fastest of the three. One data set and one learning rate are no proof; the experiment at full size, on
+# depth, with the same number of weights, learns fastest of the three (for the three channels of CIFAR-10 they have 269,722 and 853,018 parameters). One data set and one learning rate are no proof; the experiment at full size, on
 # CIFAR-10, is ``examples/plain_and_residual.py`` in the repository.

@@ -26,8 +26,8 @@ cconv.set_num_threads(before)
 
 # %%
 # The pool is one, small, and belongs to the process; it takes as many threads as there are cores that this process may use, or
-# ``CCONV_NUM_THREADS``. Convolution runs in no other process and on no other machine: for several of either, frameworks build on MPI or NCCL and add up
-# their gradients.
+# ``CCONV_NUM_THREADS``. A model trains in one process on one machine; frameworks that use several of either add their gradients
+# up through MPI or NCCL.
 #
 # Data
 # ----

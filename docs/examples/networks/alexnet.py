@@ -41,6 +41,13 @@ for name, layer in paper.named_layers():
         print(f"{name:12} {layer}")
 
 # %%
+# Its "650,000 neurons" are the outputs of these layers and of the dense ones:
+
+table = cconv.Model(paper).summary((3, 227, 227))
+shapes = [row.output_shape for row in table if row.type in ("Conv2d", "Linear")]
+print(f"{sum(np.prod(shape) for shape in shapes):,} neurons")
+
+# %%
 # The other forms: Caffe's has no groups, and d2l's reads one channel and tells ten classes apart.
 
 for variant in ("torchvision", "paper", "caffe", "d2l"):
