@@ -263,6 +263,7 @@ def roofline(profile):
             textcoords="offset points",
         )
     axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="GFLOP/s", ymargin=0.12)
-    axes.set_title(f"{peaks.gflops:.0f} GFLOP/s, {peaks.gbytes:.0f} GB/s, {peaks.threads} threads; areas are times")
+    threads = f"{peaks.threads} thread{'s' * (peaks.threads > 1)}"
+    axes.set_title(f"{peaks.gflops:.0f} GFLOP/s, {peaks.gbytes:.0f} GB/s, {threads}; areas are times")
     axes.grid(alpha=0.3)
     return figure

@@ -30,6 +30,7 @@ for name, options in {
         f"{name:14}",
         F.conv_algorithms(x.shape, shape, padding=1, channels_last=True, **options),
     )
+
 print(f"{'1x1':14}", F.conv_algorithms(x.shape, (32, 64, 1, 1), channels_last=True))
 
 # %%
@@ -43,6 +44,7 @@ for algo in ("reference", "im2col", "direct", "winograd", "fft"):
     print(
         f"{algo:10} {np.linalg.norm(y - exact) / np.linalg.norm(exact):.1e} in float32"
     )
+
 y = F.conv2d(x, w, padding=1, algo="im2col")
 print(
     f"{'im2col':10} {np.linalg.norm(y - exact) / np.linalg.norm(exact):.1e} in float64"
@@ -99,6 +101,7 @@ for axis, (channels, kernels) in zip(axes, ((1, 1), (3, 16)), strict=True):
     axis.minorticks_off()
     where = f"beyond {last}x{last}" if last else "at every size"
     print(f"{channels} to {kernels} channels: fft is faster {where}")
+
 axes[0].set(ylabel="ms")
 legend = axes[0].legend()
 

@@ -66,6 +66,7 @@ for batch_norm in (False, True):
     loss, accuracy = history["loss"], history["val_accuracy"]
     print(f"{label:8} loss {loss[2]:.3f} after 3 epochs, {loss[-1]:.4f} after 12")
     print(f"         test accuracy {accuracy[-1]:.3f}")
+
 ticks = range(2, 13, 2)
 axes[0].set(xlabel="epoch", xticks=ticks, ylabel="training loss")
 axes[1].set(xlabel="epoch", xticks=ticks, ylabel="test accuracy", ylim=(0.8, 1))

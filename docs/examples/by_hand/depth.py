@@ -30,6 +30,7 @@ for name, build, shortcut in (
     count = sum(parameter.size for parameter in net.parameters())
     first, *_, last = history["loss"]
     print(f"{name:20} {count:,} parameters, loss {first:.3f} -> {last:.3f}")
+
 axes.set(xlabel="epoch", ylabel="training loss")
 legend = axes.legend()
 

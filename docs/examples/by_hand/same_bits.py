@@ -22,6 +22,7 @@ for threads in (1, 2, 3):
     model.fit(x, y, batch_size=64, epochs=1, rng=7, verbose=0)
     weights = b"".join(parameter.data.tobytes() for parameter in model.net.parameters())
     print(threads, hashlib.sha256(weights).hexdigest()[:32])
+
 cconv.set_num_threads(before)
 
 # %%
