@@ -11,9 +11,16 @@ _VERBS = (train, evaluate, predict, summary, explain, check, profile, bench, inf
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, MemoryError, ArithmeticError, RuntimeError, LookupError)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is told in one line; the options are a screen away, behind --help."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message} (`{self.prog} --help` tells more)\n")
+
+
 def parser():
     """The parser of the whole command line."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="cconv",
         description="Train classic CNNs on an ordinary CPU.",
         epilog="Start with `cconv train`: it trains LeNet-5 on handwritten digits, offline, in seconds.\n"

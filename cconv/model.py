@@ -36,8 +36,9 @@ class Model(Inspected):
 
     Attributes
     ----------
-    inference_net : what validation, `evaluate` and `predict` run: `net`, or, where the optimiser averages weights (`ema`),
-        a copy of it that has the averages
+    inference_net : nn.Layer
+        What validation, `evaluate` and `predict` run: `net`, or, where the optimiser averages weights (`ema`), a copy of it
+        that has the averages.
     stop_training : bool, a callback sets it to end `fit` after the epoch
     epoch : int, epochs completed
     history : History of the last `fit`, also after an error or Ctrl-C

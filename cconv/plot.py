@@ -63,7 +63,7 @@ def learning_curves(history):
     names = [name for name in values if not name.startswith("val_")]
     if not names:
         raise ValueError("history has no epochs")
-    figure = _figure(4.5 * len(names), 3.5)
+    figure = _figure(3.4 * len(names), 2.9)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             if key in values:
@@ -113,14 +113,14 @@ def activations(net, x, most=16):
             shown.append((f"{name} {type(layer).__name__}", x[0, : whole(most, "most", 1)].copy()))
     if not shown:
         raise ValueError("no layer of net gives images")
-    figure = _figure(0.8 * max(len(maps) for _, maps in shown) + 1.5, 0.9 * len(shown) + 0.3)
+    figure = _figure(0.7 * max(len(maps) for _, maps in shown) + 0.5, 0.95 * len(shown) + 0.3)
     rows = figure.subplots(len(shown), max(len(maps) for _, maps in shown), squeeze=False)
     for row, (title, maps) in zip(rows, shown, strict=True):
         for one in row:
             one.set_axis_off()
         for one, channel in zip(row, maps, strict=False):
             one.imshow(_picture(channel[None]), cmap="gray", interpolation="nearest")
-        row[0].set_title(title, loc="left", fontsize=8)
+        row[0].set_title(title, loc="left", fontsize=9)
     return figure
 
 
@@ -137,7 +137,7 @@ def confusion(matrix, classes=None):
         raise ValueError(f"matrix must have shape (K, K), got {matrix.shape}")
     count = len(matrix)
     names = _names(classes, count)
-    figure = _figure(0.5 * count + 2, 0.5 * count + 1.5)
+    figure = _figure(0.4 * count + 1.2, 0.4 * count + 1)
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -170,10 +170,10 @@ def misclassified(x, y, outputs, classes=None, most=32):
     wrong = np.flatnonzero(predicted != y)
     margin = outputs[wrong, predicted[wrong]] - outputs[wrong, y[wrong]]
     chosen = wrong[np.argsort(-margin, kind="stable")][: whole(most, "most", 1)]
-    figure, axes = _grid(len(chosen), side=1.5)
+    figure, axes = _grid(len(chosen), most_columns=5, side=1.4)
     for one, index in zip(axes, chosen, strict=True):
         one.imshow(_picture(x[index]), cmap="gray", interpolation="nearest")
-        one.set_title(f"{names[predicted[index]]} ({names[y[index]]})", fontsize=8)
+        one.set_title(f"{names[predicted[index]]} ({names[y[index]]})", fontsize=10)
     figure.suptitle(f"{len(wrong)} of {len(y)} wrong")
     return figure
 
@@ -243,7 +243,7 @@ def roofline(profile):
     rows = [row for row in profile if row.flops and row.nbytes and row.seconds]
     if not rows:
         raise ValueError("no layer of the profile multiplies")
-    figure = _figure(7.5, 5)
+    figure = _figure(6, 4.2)
     axes = figure.subplots()
     intensities = [row.flops / row.nbytes for row in rows]
     peaks = profile.peaks
@@ -263,6 +263,7 @@ def roofline(profile):
             textcoords="offset points",
         )
     axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="GFLOP/s", ymargin=0.12)
-    axes.set_title(f"{peaks.gflops:.0f} GFLOP/s, {peaks.gbytes:.0f} GB/s, {peaks.threads} threads; areas are times")
+    threads = f"{peaks.threads} thread{'s' * (peaks.threads > 1)}"
+    axes.set_title(f"{peaks.gflops:.0f} GFLOP/s, {peaks.gbytes:.0f} GB/s, {threads}; areas are times")
     axes.grid(alpha=0.3)
     return figure

@@ -131,7 +131,7 @@ class Profile:
         cells.append(("total", "", f"{1e6 * forward:.1f}", f"{1e6 * backward:.1f}", "100.0", *[""] * 5))
         widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
         lines = [
-            f"step of {self.batch_size} samples: {1e6 * self.step:.1f} us; {self.peaks.threads} threads, peaks "
+            f"step of {self.batch_size} samples: {1e6 * self.step:.1f} us; {self.peaks.threads} thread{'s' * (self.peaks.threads > 1)}, peaks "
             f"{self.peaks.gflops:.1f} GFLOP/s, {self.peaks.gbytes:.1f} GB/s"
         ]
         for row in (head, *cells):

@@ -293,6 +293,10 @@ def test_wrong_arguments_are_named(call, word):
         ("pool", "indices = [  5   7 ]"), ("pool --average --kernel 1x2 --stride 2", "shares each gradient equally"), ("pool --x 1,2,3,4 --dy 5,6", "dx = [ 0  5  0  6 ]"),
         ("norm", "0.176347  -0.204124"), ("norm --x=1,2;3,4", "dx by hand"), ("residual", "through the shortcut"), ("step --samples 2", "1. Initialised: 61,706 weights"),
         ("affine --input 3x3 --w=1,-1", "the matrix is 6 x 9"), ("affine --w=1,-1", "the matrix is 2 x 3"), ("affine --kernel 3", "the matrix is 1 x 9"),
+        ("affine --format latex", r"w_{1} & w_{2} & 0"), ("commutativity --format markdown", r"$$ w \otimes x = "), ("kinds --format latex", r"\text{equal width} = "),
+        ("im2col --x=3,1,4 --w=1,2", "product = [ 5  9 ]"), ("im2col --input 2x2x2 --w=1,-1;1,-1", "product = [ -4 ]"), ("winograd --w=1,0,1;0,1,0;1,1,1 --tile 3", "F(3x3, 3x3)"),
+        ("winograd --x=1,2,3;4,5,6;7,8,9 --w=1,1;1,1", "direct = [ 12  16 ]"), ("same --kernel 3", "1 before and 1 after. A row"), ("same --kernel 2", "the two sides cannot be equal"),
+        ("transpose --stride 2", "are the one output"),
         ("affine --input 5 --kernel 3", "w1  w2  w3   0   0"), ("shape --format latex --padding same", r"\section*"), ("", "TOPIC"),
     ],
 )  # fmt: skip
@@ -316,7 +320,7 @@ def test_numbers_of_your_own(capsys):
     for wrong in ("1 2; 3", "", "a", "1 nan"):
         with pytest.raises(SystemExit):
             main(["explain", "kinds", "--x", wrong])
-        assert "rows of equally many numbers" in capsys.readouterr().err
+        assert "rows of equally many finite numbers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -324,6 +328,13 @@ def test_numbers_of_your_own(capsys):
     [
         "affine --input 900x900",
         "complexity 3 --conv 1:2",
+        "complexity 9x9 --conv 3x3:4",
+        "affine --input 3x3x3 --kernel 2x2",
+        "depth --input 4 --target 9",
+        "pool --x=1,2,3 --kernel 5",
+        "winograd --x=1,2;3,4 --kernel 3",
+        "winograd --w=1,0,1",
+        "im2col --x=1,2 --kernel 3",
         "winograd --tile 40",
         "pool --input 2x2x2",
         "backward --dy 1",
@@ -331,4 +342,15 @@ def test_numbers_of_your_own(capsys):
 )
 def test_command_line_errors(capsys, words):
     assert main(["explain", *words.split()]) == 1
-    assert capsys.readouterr().err.startswith("cconv: error: ")
+    said = capsys.readouterr().err
+    assert said.startswith("cconv: error: ") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", ["explain nosuch", "explain kinds --x", "explain complexity 9x9x3 --conv 3x3:0", "train --epochs 0"]
+)
+def test_wrong_usage_is_told_in_one_line(capsys, words):
+    with pytest.raises(SystemExit):
+        main(words.split())
+    said = capsys.readouterr().err
+    assert ": error: " in said and said.endswith("--help` tells more)\n") and said.count("\n") == 1

@@ -346,3 +346,9 @@ def test_an_empty_batch_of_huge_images_needs_no_memory(size):
     assert F.max_pool1d(x, 1).shape == x.shape
     assert F.avg_pool1d(x, 1).shape == x.shape
     assert F.avg_pool1d_backward(x, size, 1).shape == x.shape
+
+
+def test_a_window_that_does_not_fit_is_named():
+    for pool in (F.max_pool2d, F.avg_pool2d):
+        with pytest.raises(ValueError, match=r"x \(1, 1, 3, 3\), kernel \(5, 5\), stride \(5, 5\)"):
+            pool(np.ones((1, 1, 3, 3)), 5)

@@ -46,6 +46,8 @@ def test_receptive_field():
     assert [fields[n] for n in ("conv1", "pool1", "conv2", "pool2", "fc1")] == [
         (5, 5), (6, 6), (14, 14), (16, 16), None,
     ]  # fmt: skip
+    old = {row.name: row.receptive_field for row in summary(lenet5(variant="1998", input_size=32), (1, 32, 32))}
+    assert [old[n] for n in ("C1", "S2", "C3", "S4", "C5")] == [(5, 5), (6, 6), (14, 14), (16, 16), (32, 32)]
     two, three = (summary(nn.Sequential([nn.Conv2d(1, 1, 3) for _ in range(n)]), (1, 9, 9))[-1] for n in (2, 3))
     assert two.receptive_field == (5, 5) and three.receptive_field == (7, 7)
     branches = nn.Sum(nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=2, dilation=2), nn.Sequential())

@@ -24,7 +24,10 @@ def run(arguments):
 
     set_threads(arguments)
     machine = peaks()
-    print(f"{get_num_threads()} threads: {machine.gflops:.1f} GFLOP/s of float32, {machine.gbytes:.1f} GB/s of memory")
+    threads = get_num_threads()
+    print(
+        f"{threads} thread{'s' * (threads > 1)}: {machine.gflops:.1f} GFLOP/s of float32, {machine.gbytes:.1f} GB/s of memory"
+    )
     print("ms of a layer (forward, gradient of x, gradient of the weights); error of each against float64, L2-relative")
     rows = benchmark.convolutions(arguments.batch_size, arguments.repeats)
     print(benchmark.HEAD, flush=True)

@@ -22,14 +22,16 @@ def _numbers(text):
     except ValueError:
         rows = np.array(np.nan)
     if not np.isfinite(rows).all():
-        raise argparse.ArgumentTypeError(f"must be rows of equally many numbers, such as '1 2; 3 4'; got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"must be rows of equally many finite numbers, such as '1 2; 3 4'; got {text!r}"
+        )
     return rows[0] if len(rows) == 1 else rows
 
 
 def _layer(text):
     """ "3x3:256" as ((3, 3), 256)."""
     kernel, mark, channels = text.partition(":")
-    if not mark or not channels.isdigit():
+    if not mark or not channels.isdecimal() or int(channels) < 1:
         raise argparse.ArgumentTypeError(f"must be KERNEL:CHANNELS, such as 3x3:256; got {text!r}")
     return _sizes(kernel), int(channels)
 
@@ -83,7 +85,7 @@ def _shape(arguments):
 def _affine(arguments):
     from cconv import explain
 
-    x, w = _arrays(arguments)
+    x, w = _arrays(arguments, most=2)
     window = _window(arguments, x.ndim)
     page = explain.affine_matrix(w, x.shape, **window).page
     return page.add_matrix("with names, C", explain.affine_symbols(w.shape, x.shape, **window))
@@ -92,7 +94,7 @@ def _affine(arguments):
 def _transpose(arguments):
     from cconv import explain
 
-    x, w = _arrays(arguments)
+    x, w = _arrays(arguments, most=2)
     return explain.transpose(w, x, _of_rank(arguments.dy, x.ndim), **_window(arguments, x.ndim))
 
 
@@ -112,9 +114,10 @@ def _pool(arguments):
     kinds = (nn.AvgPool1d, nn.AvgPool2d) if arguments.average else (nn.MaxPool1d, nn.MaxPool2d)
     if x.ndim > len(kinds):
         raise ValueError(f"a map of one or two axes is expected, got shape {x.shape}")
-    pool = kinds[x.ndim - 1](
-        _spread(arguments.kernel or (2,), x.ndim), arguments.stride and _spread(arguments.stride, x.ndim)
-    )
+    kernel = _spread(arguments.kernel or (2,), x.ndim)
+    if len(kernel) != x.ndim or any(k > n for k, n in zip(kernel, x.shape, strict=True)):
+        raise ValueError(f"a window of {_by(kernel)} does not fit into a map of {_by(x.shape)}")
+    pool = kinds[x.ndim - 1](kernel, arguments.stride and _spread(arguments.stride, x.ndim))
     return explain.backward(pool, x[None, None], _of_rank(arguments.dy, x.ndim + 2))
 
 
@@ -147,8 +150,11 @@ def _im2col(arguments):
     # A last third number are the channels, as in 227x227x3.
     sizes = arguments.input or (3, 3)
     *sizes, channels = sizes if len(sizes) == 3 else (*sizes, 1)
-    x = _counted((1, channels, *_spread(tuple(sizes), 2)))
-    return explain.im2col(x, _spread(arguments.kernel or (2,), 2), **_window(arguments, 2))
+    x = _counted((channels, *_spread(tuple(sizes), 2))) if arguments.x is None else np.atleast_2d(arguments.x)
+    w = None if arguments.w is None else np.atleast_2d(arguments.w)
+    kernel = _spread(arguments.kernel or (2,), 2) if w is None else w.shape
+    weight = None if w is None else np.broadcast_to(w, (1, x.shape[0] if x.ndim == 3 else 1, *w.shape))
+    return explain.im2col(x, kernel, weight, **_window(arguments, 2))
 
 
 def _commutativity(arguments):
@@ -173,15 +179,21 @@ def _transposed(arguments):
 def _winograd(arguments):
     from cconv import explain
 
-    return explain.winograd(arguments.tile, arguments.kernel[0])
+    kernel = arguments.kernel[0] if arguments.w is None else max(arguments.w.shape)
+    tile = arguments.tile if arguments.x is None else max(arguments.x.shape) - kernel + 1
+    if arguments.x is not None and tile < 1:
+        raise ValueError(f"a tile of {_by(arguments.x.shape)} is smaller than a kernel of {kernel}x{kernel}")
+    return explain.winograd(tile, kernel, arguments.x, arguments.w)
 
 
 def _complexity(arguments):
     from cconv import explain, nn
 
     *sizes, channels = arguments.shape
-    if not 1 <= len(sizes) <= 3:
-        raise ValueError(f"SHAPE needs sizes and then channels, such as 100x100x256; got {arguments.shape}")
+    if not 1 <= len(sizes) <= 3 or any(len(kernel) not in (1, len(sizes)) for kernel, _ in arguments.conv):
+        raise ValueError(
+            f"SHAPE needs a size for each axis of the kernels and then channels, such as 100x100x256; got {_by(arguments.shape)}"
+        )
     kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(sizes) - 1]
     layers = []
     for kernel, wanted in arguments.conv:
@@ -202,19 +214,25 @@ def _depth(arguments):
     return explain.depth_to(arguments.input[0], arguments.kernel[0], arguments.target)
 
 
+def _by(sizes):
+    return "x".join(map(str, sizes))
+
+
 def _counted(shape):
     """0, 1, 2, ... in this shape."""
     if np.prod(shape, dtype=float) > 10**7:
-        raise ValueError(f"{'x'.join(map(str, shape))} is too large to look at")
+        raise ValueError(f"{_by(shape)} is too large to look at")
     return np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
 
 
-def _arrays(arguments, kernel=2):
+def _arrays(arguments, kernel=2, most=3):
     """(x, w): the user's numbers, or counted ones in the shapes that were named; a single row beside a matrix is one, too."""
     arrays = [array for array in (arguments.x, arguments.w) if array is not None]
     sizes = [sizes for sizes in (arguments.input, arguments.kernel) if sizes and len(sizes) > 1]
     # Nothing but single numbers was named: one axis if the input was.
     rank = max([array.ndim for array in arrays] + [len(one) for one in sizes], default=1 if arguments.input else 2)
+    if rank > most:
+        raise ValueError(f"an input of at most {most} axes is expected, such as 3x3; got {rank}")
     x = _counted(_spread(arguments.input or (3,), rank)) if arguments.x is None else arguments.x
     w = _counted(_spread(arguments.kernel or (kernel,), rank)) if arguments.w is None else arguments.w
     return _of_rank(x, rank), _of_rank(w, rank)
@@ -273,6 +291,7 @@ _OPTIONS = {
     ),
     "dilation": ("--dilation", {"type": _sizes, "default": (1,), "metavar": "D", "help": "spacing of the kernel (1)"}),
     "tile": ("--tile", {"type": int, "default": 2, "metavar": "M", "help": "outputs of a tile along one axis (2)"}),
+    "tile_x": ("--x", {"type": _numbers, "metavar": "NUMBERS", "help": "a tile of the input, instead of --tile"}),
     "taps": ("--kernel", {"type": _sizes, "default": (3,), "metavar": "R", "help": "size of the kernel (3)"}),
     "length": ("--input", {"type": _sizes, "default": (224,), "metavar": "N", "help": "size to begin with (224)"}),
     "target": ("--target", {"type": int, "default": 4, "metavar": "N", "help": "size to reach (4)"}),
@@ -298,8 +317,8 @@ _TOPICS = (
     ("norm", _norm, "batch norm forward and backward", ("batch", "dy")),
     ("residual", _residual, "the gradient of a residual block", ("input", "kernel3", "x", "w", "dy")),
     ("step", _step, "one training step of LeNet-5 on digits, in eleven steps", ("samples",)),
-    ("im2col", _im2col, "the im2col matrix and how often it repeats a value", _WINDOW),
-    ("winograd", _winograd, "Winograd's matrices and what they save", ("tile", "taps")),
+    ("im2col", _im2col, "the im2col matrix and how often it repeats a value", (*_WINDOW, "x", "w")),
+    ("winograd", _winograd, "Winograd's matrices and what they save", ("tile", "taps", "tile_x", "w")),
     ("complexity", _complexity, "multiply-adds, weights and maps of layers, by every algorithm", ("shape", "conv")),
     ("transposed", _transposed, "transposed and fractionally strided convolution", (*_NUMBERS, "stride2")),
     ("same", _dilation, "the padding that keeps the size, dilated or not", ("taps", "dilation")),

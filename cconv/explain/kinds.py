@@ -71,6 +71,8 @@ def depth_to(input_size, kernel_size, target):
     """
     n, k = whole(input_size, "input_size", 1), whole(kernel_size, "kernel_size", 2)
     target = whole(target, "target", 1)
+    if target > n:
+        raise ValueError(f"target must be at most input_size, {n}, which only shrinks; got {target}")
     sizes = [n]
     while sizes[-1] > target and sizes[-1] >= k:
         sizes.append(output_shape(sizes[-1], k).shape[0])
@@ -82,7 +84,7 @@ def depth_to(input_size, kernel_size, target):
 
 
 def same_padding(kernel_size, dilation=1):
-    """The padding that keeps the size at stride 1: D(K-1)/2 on each side, K the kernel's *size*.
+    """The padding that keeps the size at stride 1: D(K-1)/2 on each side, K the size of the kernel, not the number of kernels.
 
     Returns
     -------
@@ -96,12 +98,10 @@ def same_padding(kernel_size, dilation=1):
     page = Page("Padding that keeps the size", total=total, same=same, same_lower=lower)
     page.add_formula("P = D(K-1)/2 per side", r"P = \tfrac{D(K-1)}{2}")
     kept = output_shape(total + k + 7, k, padding=(same,), dilation=d).shape[0] if k > 1 else k + 7
-    page.add_paragraph(
-        f"K = {k}, D = {d}: {total} in total, {same[0]} before and {same[1]} after ('same') or the other way round "
-        f"('same_lower'). A row of {total + k + 7} stays {kept}."
-    )
+    sides = f"{same[0]} before and {same[1]} after"
     if total % 2:
-        page.add_paragraph("D(K-1) is odd, so the two sides cannot be equal.")
+        sides += " ('same') or the other way round ('same_lower'): it is odd, so the two sides cannot be equal"
+    page.add_paragraph(f"K = {k}, D = {d}: {total} in total, {sides}. A row of {total + k + 7} stays {kept}.")
     return page
 
 

@@ -38,9 +38,14 @@ def affine_matrix(weight, input_size, stride=1, padding=0, dilation=1, groups=1)
     Examples
     --------
     >>> explain.affine_matrix([[1, 2], [3, 4]], (3, 3)) @ np.arange(9)
+    array([27., 37., 57., 67.])
     """
     weight = _full(weight)
     rank = weight.ndim - 2
+    if isinstance(input_size, (tuple, list)) and len(input_size) != rank:
+        raise ValueError(
+            f"input_size must have as many axes as the kernel, {_by(weight.shape[2:])}; got {_by(input_size)}"
+        )
     sizes = spatial(input_size, rank, "input_size")
     shape = (weight.shape[1] * groups, *sizes)
     count = int(np.prod(shape))
@@ -109,7 +114,7 @@ def transpose(weight, x, dy=None, stride=1, padding=0, dilation=1, groups=1):
     page = Page("Backward is the transpose of forward", matrix=matrix, y=y, dy=dy, dx=dx, dx_by_matrix=by_matrix)
     page.add_paragraph(
         f"Forward. The kernel w lies on the input wherever it fits; its weights times the {matrix.shape[1]} inputs, summed, are "
-        f"the {len(matrix)} outputs. So the layer is a matrix C with a row for each output and a column for each input, both read "
+        f"{'the one output' if len(matrix) == 1 else f'the {len(matrix)} outputs'}. So the layer is a matrix C with a row for each output and a column for each input, both read "
         "row by row:"
     )
     page.add_matrix("x", x).add_matrix("w", weight)

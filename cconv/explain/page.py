@@ -1,5 +1,6 @@
 """What an explanation is: a page of paragraphs, formulas, matrices and tables, and the values it shows."""
 
+import re
 from textwrap import fill
 
 import numpy as np
@@ -181,9 +182,8 @@ class _Latex:
         name, array = named
         blocks = []
         for index, plane in _planes(array):
-            body = r" \\ ".join(" & ".join(number(value) for value in row) for row in plane)
-            left = _escaped(name + index, "&%$#")  # ^ and _ are meant
-            blocks.append(rf"\[ \mathrm{{{left}}} = \begin{{bmatrix}} {body} \end{{bmatrix}} \]")
+            body = r" \\ ".join(" & ".join(_entry(value) for value in row) for row in plane)
+            blocks.append(rf"\[ {_mathematical(name)}{index} = \begin{{bmatrix}} {body} \end{{bmatrix}} \]")
         return "\n".join(blocks)
 
     @staticmethod
@@ -216,6 +216,19 @@ class _Markdown(_Latex):
         header, rows = content
         rule = "|---|" + "---:|" * (len(header) - 1)
         return "\n".join(["| " + " | ".join(header) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _mathematical(name):
+    """The name of a matrix in a formula: letters and products as they are, words upright and with their spaces."""
+    if re.search(r"[a-z]{3}|[a-z] [a-z]", name.replace("(x)", "").replace("rot", "")):
+        return rf"\text{{{_escaped(name)}}}"
+    name = name.replace("(x)", r"\otimes").replace("rot180", r"\mathrm{rot180}")
+    return re.sub(r"\^(\w)", r"^{\\mathsf{\1}}", name)
+
+
+def _entry(value):
+    """A number, a fraction as a string, or a name such as w12."""
+    return re.sub(r"^([a-z])(\d+)$", r"\1_{\2}", value) if isinstance(value, str) else number(value)
 
 
 def _escaped(text, marks="&%$#_{}^~\\"):

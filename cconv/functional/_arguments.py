@@ -64,7 +64,7 @@ def spatial(value, rank, name, minimum=1):
         if len(values) == 1:
             values *= rank
         if len(values) != rank:
-            raise ValueError(f"{name} must be an int or {rank} ints, got {value!r}")
+            raise ValueError(f"{name} must be an int{f' or {rank} ints' if rank > 1 else ''}, got {value!r}")
         return values
     return (whole(value, name, minimum),) * rank
 

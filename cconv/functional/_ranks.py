@@ -14,7 +14,10 @@ def _of_rank(function, name, rank, signature):
         return function(rank, *args, **kwargs)
 
     of_rank.__name__ = of_rank.__qualname__ = name.replace("#", str(rank))
-    of_rank.__doc__ = (function.__doc__ or "").replace("#", str(rank))
+    text = function.__doc__ or ""
+    if rank == 1:
+        text = text.replace("int or # ints", "int").replace("# (before, after) pairs", "a (before, after) pair")
+    of_rank.__doc__ = text.replace("#", str(rank))
     of_rank.__module__ = function.__module__
     of_rank.__signature__ = signature
     return of_rank

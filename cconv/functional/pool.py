@@ -20,7 +20,11 @@ __all__ = [
 @lru_cache(maxsize=1024)
 def prepared(name, shape, type_number, channels_last, **geometry):
     """The Pooling for checked arguments (tuples of ints and bools only, so that equal means the same)."""
-    return Pooling(name, shape, type_number, channels_last, **geometry)
+    try:
+        return Pooling(name, shape, type_number, channels_last, **geometry)
+    except ValueError as error:
+        window = ", ".join(f"{key} {value}" for key, value in geometry.items() if isinstance(value, tuple))
+        raise ValueError(f"{error}: x {shape}, {window}") from None
 
 
 def window(rank, input_size, kernel_size, stride, padding, dilation):
@@ -50,7 +54,7 @@ def adaptive_size(rank, input_size, output_size):
         return input_size
     if isinstance(output_size, (tuple, list)) and None in output_size:
         if len(output_size) not in (1, rank):
-            raise ValueError(f"output_size must be an int or {rank} ints, got {output_size!r}")
+            raise ValueError(f"output_size must be an int{f' or {rank} ints' if rank > 1 else ''}, got {output_size!r}")
         sizes = tuple(output_size) * (rank if len(output_size) == 1 else 1)
         return tuple(n if s is None else whole(s, "output_size", 1) for s, n in zip(sizes, input_size, strict=True))
     return spatial(output_size, rank, "output_size")

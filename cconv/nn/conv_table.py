@@ -31,6 +31,8 @@ class ConvTable2d(Layer):
         Where an output channel has no or repeated inputs, or an input channel does not exist.
     """
 
+    stride = (1, 1)
+
     def __init__(self, in_channels, connections, kernel_size, bias=True, rng=None):
         self.in_channels = whole(in_channels, "in_channels", 1)
         self.kernel_size = spatial(kernel_size, 2, "kernel_size")

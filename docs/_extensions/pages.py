@@ -4,6 +4,7 @@ import inspect
 import re
 from pathlib import Path
 
+from docutils import nodes
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +32,14 @@ def _whole_file(app, docname, source):
         for page, file in FILES.items():
             text = text.replace(f"]({file})", f"]({page}.md)")
         source[0] = text
+
+
+def _tidied(app, doctree):
+    """Code without marks for the formatter, which mean nothing to a reader, and without empty lines at its end."""
+    for block in list(doctree.findall(nodes.literal_block)):
+        if block.rawsource == block.astext():
+            block.rawsource = block.rawsource.replace("  # fmt: skip", "").rstrip()
+            block[:] = [nodes.Text(block.rawsource)]
 
 
 def _benchmarks(app, docname, source):
@@ -74,6 +83,7 @@ def setup(app):
     app.connect("source-read", _whole_file)
     app.connect("autodoc-process-signature", _signature)
     app.connect("source-read", _benchmarks)
+    app.connect("doctree-read", _tidied)
     app.connect("autodoc-process-docstring", _plain, priority=400)
     app.connect("autodoc-skip-member", _borrowed)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -94,6 +94,7 @@ for reduction in ("mean", "sum"):
     loss, backward = nn.CrossEntropyLoss(reduction=reduction).forward(logits, target)
     print(reduction, loss)
     print(backward())
+
 print(p - np.eye(3)[target])
 
 # %%
@@ -117,6 +118,7 @@ for place in np.ndindex(x.shape):
     step[place] = 1e-5
     difference = F.conv2d(x + step, w, **options) - F.conv2d(x - step, w, **options)
     numeric[place] = (difference * dy).sum() / 2e-5
+
 print(
     f"largest relative difference {np.abs(dx - numeric).max() / np.abs(dx).max():.1e}"
 )

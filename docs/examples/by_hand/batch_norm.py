@@ -57,6 +57,7 @@ for place in np.ndindex(x.shape):
     step[place] = 1e-5
     both = (F.batch_norm_forward(x + sign * step, gamma, zeros)[0] for sign in (1, -1))
     numeric[place] = ((next(both) - next(both)) * dy).sum() / 2e-5
+
 print(f"{np.abs(dx - numeric).max():.1e}")
 
 # %%
@@ -73,6 +74,7 @@ for unbiased in (True, False):
     y, _ = layer.forward(batch, True)
     name = "unbiased" if unbiased else "biased  "
     print(name, layer.running_mean.data, layer.running_var.data.round(4))
+
 print(y[0, 0].round(4))
 
 # %%
@@ -82,6 +84,7 @@ data = rng.standard_normal((60, 4)) * 3 + 1
 layer = nn.BatchNorm1d(4, momentum=None, dtype=np.float64)
 for part in np.split(data, 3):
     layer.forward(part, True)
+
 print(np.abs(layer.running_mean.data - data.mean(axis=0)).max() < 1e-12)
 fresh = nn.Sequential(nn.BatchNorm1d(4, dtype=np.float64))
 cconv.recalibrate(fresh, data)
@@ -99,4 +102,5 @@ try:
     layer.forward(np.ones((1, 3), np.float32), True)
 except ValueError as error:
     print(textwrap.fill(str(error), 84))
+
 layer(np.array([[1, 2, 3]], np.float32))

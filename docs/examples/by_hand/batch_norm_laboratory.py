@@ -30,7 +30,7 @@ def train(batch_norm, lr, scale, epochs):
         return None
 
 
-figure, axes = plt.subplots(1, 2, figsize=(7, 3.2), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(6, 3), layout="constrained")
 for axis, batch_norm in zip(axes, (False, True), strict=True):
     table = np.zeros((len(rates), len(scales)))
     for place in np.ndindex(table.shape):
@@ -45,7 +45,8 @@ for axis, batch_norm in zip(axes, (False, True), strict=True):
         colour = "white" if table[place] > 0.5 else "black"
         text = f"{100 * table[place]:.0f} %"
         axis.text(*place[::-1], text, ha="center", va="center", color=colour)
-    print("with   " if batch_norm else "without", table.round(3).tolist())
+    print("with batch norm" if batch_norm else "without")
+    print(table.round(3))
 
 # %%
 # Test accuracies after four epochs ("nan" where the loss was no longer finite); guessing gives 10 %. Without batch norm the learning rate and the
@@ -56,7 +57,7 @@ for axis, batch_norm in zip(axes, (False, True), strict=True):
 #
 # Both at a rate that suits both, for longer:
 
-figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(6, 2.8), layout="constrained")
 for batch_norm in (False, True):
     history = train(batch_norm, 0.02, 1.0, 12)
     label = "with" if batch_norm else "without"
@@ -65,8 +66,10 @@ for batch_norm in (False, True):
     loss, accuracy = history["loss"], history["val_accuracy"]
     print(f"{label:8} loss {loss[2]:.3f} after 3 epochs, {loss[-1]:.4f} after 12")
     print(f"         test accuracy {accuracy[-1]:.3f}")
-axes[0].set(xlabel="epoch", ylabel="training loss")
-axes[1].set(xlabel="epoch", ylabel="test accuracy", ylim=(0.8, 1))
+
+ticks = range(2, 13, 2)
+axes[0].set(xlabel="epoch", xticks=ticks, ylabel="training loss")
+axes[1].set(xlabel="epoch", xticks=ticks, ylabel="test accuracy", ylim=(0.8, 1))
 legend = axes[0].legend()
 
 # %%

@@ -60,6 +60,7 @@ print((whole == np.stack(frames, axis=2)).all())
 dot = np.zeros((1, 1, 3, 1, 5))
 for t in range(3):
     dot[0, 0, t, 0, t + 1] = 1
+
 F.conv3d(dot, np.array([-1.0, 1.0]).reshape(1, 1, 2, 1, 1))[0, 0, :, 0]
 
 # %%

@@ -42,6 +42,7 @@ for step in range(1, 11):
     layer.weight.data[...] -= 0.03 * layer.weight.grad
     if step % 2 == 0:
         print(f"step {step:2}, loss {((out - y) ** 2).sum():.6f}")
+
 print(layer.weight.data.ravel())
 
 # %%

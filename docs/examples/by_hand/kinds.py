@@ -48,4 +48,5 @@ for _ in range(100):
     b = rng.integers(-9, 10, rng.integers(1, 7, 2))
     page = explain.commutativity(a, b)
     assert (page.left == page.right).all()
+
 print("100 of 100")

@@ -26,6 +26,7 @@ print(explain.residual(branch, x, np.ones((1, 1, 3, 3))))
 
 for parameter in branch.parameters():
     parameter.data[...] = 0
+
 block = nn.Sum(nn.Sequential(), branch)
 y, backward = block.forward(x, True)
 dy = np.random.default_rng(0).standard_normal(x.shape)

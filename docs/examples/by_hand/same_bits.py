@@ -22,12 +22,13 @@ for threads in (1, 2, 3):
     model.fit(x, y, batch_size=64, epochs=1, rng=7, verbose=0)
     weights = b"".join(parameter.data.tobytes() for parameter in model.net.parameters())
     print(threads, hashlib.sha256(weights).hexdigest()[:32])
+
 cconv.set_num_threads(before)
 
 # %%
 # The pool is one, small, and belongs to the process; it takes as many threads as there are cores that this process may use, or
-# ``CCONV_NUM_THREADS``. Convolution runs in no other process and on no other machine: for several of either, frameworks build on MPI or NCCL and add up
-# their gradients.
+# ``CCONV_NUM_THREADS``. A model trains in one process on one machine; frameworks that use several of either add their gradients
+# up through MPI or NCCL.
 #
 # Data
 # ----

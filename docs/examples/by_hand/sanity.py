@@ -55,6 +55,16 @@ for scale in (0.01, 0.1, 1.0):
     print(f"scale {scale:4}: first loss {loss:.4g}")
 
 # %%
+# The gradient check
+# ------------------
+#
+# Move a weight a little, and see whether the loss follows as its gradient says. ``gradcheck`` does so for some entries of each array, in double precision on
+# a copy of the network, and names the worst one:
+
+report = cconv.Model(network(3, 0.1)).gradcheck(x[:8], y[:8])
+print(report)
+
+# %%
 # Fifty by heart
 # --------------
 #

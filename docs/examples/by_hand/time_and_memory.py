@@ -43,6 +43,7 @@ spare.recompute(plan.stretches)
 for trained in (resnet, spare):
     for _ in range(2):
         trained.train_on_batch(images, labels)
+
 states = [trained.net.state_dict() for trained in (resnet, spare)]
 print(all(states[0][key].tobytes() == states[1][key].tobytes() for key in states[0]))
 print(f"peak of a step {whole.peak / 1e6:.1f} MB -> {plan.peak / 1e6:.1f} MB")

@@ -15,7 +15,7 @@ You need Python 3.10 or newer and a C compiler. In a clone of the repository,
    cd ..
 
 installs the package and leaves the clone (in it Python would find the sources, without their compiled core). ``python`` starts Python. Type
-along, or put in numbers of your own: any 3x3 image and any 2x2 kernel will do, and every sentence that names a number has a line of code
+along (behind a loop, Enter once more), or put in numbers of your own: any 3x3 image and any 2x2 kernel will do, and every sentence that names a number has a line of code
 that computes it.
 """
 
@@ -24,14 +24,11 @@ import numpy as np
 import cconv.functional as F
 from cconv import explain, nn
 
-x = np.array(
-    [
-        [3.0, 1.0, 4.0],
-        [1.0, 5.0, 9.0],
-        [2.0, 6.0, 5.0],
-    ]
-)
-w = np.array([[1.0, 2.0], [-1.0, 3.0]])
+x = np.array([[3.0, 1.0, 4.0],
+              [1.0, 5.0, 9.0],
+              [2.0, 6.0, 5.0]])  # fmt: skip
+w = np.array([[1.0, 2.0],
+              [-1.0, 3.0]])  # fmt: skip
 
 # %%
 # Forward
@@ -141,6 +138,7 @@ print((F.conv2d(moved[None, None], w[None, None]).sum() - y.sum()) / 1e-6, dx[1,
 
 for row in explain.affine_symbols(3, 5):
     print(*(f"{name:2}" for name in row))
+
 C1 = explain.affine_matrix([1.0, 2.0, 3.0], 5)
 dy1 = np.array([1.0, 0.0, -1.0])
 print(C1.T @ dy1)

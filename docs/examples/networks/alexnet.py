@@ -11,9 +11,10 @@ import numpy as np
 
 import cconv
 from cconv import models, nn
+from cconv.summary import summary
 
 net = models.alexnet(rng=0)
-summary = cconv.Model(net).summary((3, 224, 224))
+print(summary(net, (3, 224, 224)))
 
 # %%
 # Sometimes its parameters are given as 600 million. There are 60 million: 61,100,840 in torchvision's form above, 60,965,224 in the paper's. Nearly all of them sit in
@@ -33,12 +34,20 @@ print(f"{dense:,} of {count:,} are dense: {dense / count:.0%}")
 # ---------
 #
 # In 2012 convolutions 2, 4 and 5 were cut into two *groups*, one a card; the input is 227x227 (the paper prints 224); and local response normalisation
-# divides each value by the size of its neighbours in other channels:
+# divides each value by the size of its neighbours in other channels (its alpha is 0.0001 in the paper; torch, and here, alpha is divided by the number of
+# neighbours, five):
 
 paper = models.alexnet(variant="paper", rng=0)
 for name, layer in paper.named_layers():
     if isinstance(layer, (nn.Conv2d, nn.LocalResponseNorm)):
         print(f"{name:12} {layer}")
+
+# %%
+# Its "650,000 neurons" are the outputs of these layers and of the dense ones:
+
+table = summary(paper, (3, 227, 227))
+shapes = [row.output_shape for row in table if row.type in ("Conv2d", "Linear")]
+print(f"{sum(np.prod(shape) for shape in shapes):,} neurons")
 
 # %%
 # The other forms: Caffe's has no groups, and d2l's reads one channel and tells ten classes apart.

@@ -25,6 +25,11 @@ old = models.lenet5(variant="1998", input_size=32, rng=0)
 summary = cconv.Model(old).summary((1, 32, 32))
 
 # %%
+# The paper counts *connections*, each weight as often as it is used, biases included:
+
+print(f"{summary.connections:,} connections")
+
+# %%
 # With batch norm
 # ---------------
 #

@@ -26,6 +26,7 @@ print({type(layer).__name__ for layer in layers if hasattr(layer, "weight")})
 for variant in ("d2l", "caffe", "cifar10"):
     net_of = models.nin(variant=variant, rng=0)
     print(f"{variant:8} {sum(p.size for p in net_of.parameters()):,}")
+
 large = models.nin(1000, 3, rng=0)
 print(f"d2l, 3 channels and 1000 classes {sum(p.size for p in large.parameters()):,}")
 
@@ -64,7 +65,7 @@ small = nn.Sequential(
     *block(32, 10, 3, 6, padding=1)[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten(),
 )  # fmt: skip
 model = cconv.Model(small, optimizer=cconv.optim.Adam(5e-3))
-model.fit(x, y, batch_size=64, epochs=6, verbose=0)
+model.fit(x, y, batch_size=32, epochs=8, verbose=0)
 print(f"{sum(p.size for p in small.parameters()):,} parameters", model.evaluate(*test))
 
 # %%

@@ -39,6 +39,7 @@ for name in ("vgg11", "vgg13", "vgg16", "vgg19"):
     kinds = [type(layer).__name__ for _, layer in narrow.named_layers()]
     shown = ("Conv2d", "BatchNorm2d", "MaxPool2d", "Linear")
     print(name, *(f"{kinds.count(kind)} {kind}" for kind in shown))
+
 c = models.vgg16(variant="c", rng=0)
 print(f"vgg16, configuration C: {sum(p.size for p in c.parameters()):,} parameters")
 quarter = models.vgg11(variant="d2l", width=0.25, rng=0)
