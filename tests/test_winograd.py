@@ -37,8 +37,8 @@ def case(n, ic, oc, h, w, pads=PADS[0], seed=0, taps=3):
     return x, weight, dy, pads
 
 
-def passes(x, weight, dy, pads, algo="winograd"):
-    geometry = prepare(x.shape, weight.shape, padding=pads, algo=algo, channels_last=True)
+def passes(x, weight, dy, pads, algo="winograd", groups=1):
+    geometry = prepare(x.shape, weight.shape, padding=pads, groups=groups, algo=algo, channels_last=True)
     dw = np.zeros_like(weight)
     geometry.backward_weight(x, dy, dw)
     return {
@@ -210,17 +210,6 @@ def test_supported_geometry(taps):
     assert "winograd" not in F.conv_algorithms(*grouped, groups=2, channels_last=True, dtype=np.float64)
 
 
-def grouped_passes(x, weight, dy, pads, groups, algo="winograd"):
-    geometry = prepare(x.shape, weight.shape, padding=pads, groups=groups, algo=algo, channels_last=True)
-    dw = np.zeros_like(weight)
-    geometry.backward_weight(x, dy, dw)
-    return {
-        "forward": geometry.forward(x, weight),
-        "backward_data": geometry.backward_data(dy, weight),
-        "backward_weight": dw,
-    }
-
-
 def joined(groups, of):
     """The passes of groups that are computed by themselves."""
     each = [of(g) for g in range(groups)]
@@ -235,7 +224,7 @@ def joined(groups, of):
 def test_groups_are_convolutions_of_their_own(inputs, outputs, groups, taps):
     x, _, dy, pads = case(3, groups * inputs, groups * outputs, 11, 9, taps=taps)
     weight = np.random.default_rng(1).standard_normal((groups * outputs, inputs, taps, taps), np.float32)
-    got = grouped_passes(x, weight, dy, pads, groups)
+    got = passes(x, weight, dy, pads, groups=groups)
 
     def alone(g):
         i, o = slice(g * inputs, (g + 1) * inputs), slice(g * outputs, (g + 1) * outputs)
@@ -243,7 +232,7 @@ def test_groups_are_convolutions_of_their_own(inputs, outputs, groups, taps):
 
     for name, right in joined(groups, alone).items():
         assert error(got[name], right) <= 2e-6, name  # rows are read another way where pixels are far apart
-    assert_same_bits(lambda: list(grouped_passes(x, weight, dy, pads, groups).values()))
+    assert_same_bits(lambda: list(passes(x, weight, dy, pads, groups=groups).values()))
 
 
 @TAPS
@@ -254,7 +243,7 @@ def test_what_is_not_finite_stays_in_its_group(value, taps):
     weight = np.random.default_rng(1).standard_normal((groups * outputs, inputs, taps, taps), np.float32)
     for array, at in [(x, (1, 7, 3, 2)), (dy, (0, 5, 4, 1)), (weight, (6, 2, 1, 1))]:
         before, array[at] = array[at], value
-        got, right = (grouped_passes(x, weight, dy, pads, groups, algo) for algo in ("winograd", "direct"))
+        got, right = (passes(x, weight, dy, pads, algo, groups) for algo in ("winograd", "direct"))
         array[at] = before
         for name in BOUND:
             finite = np.isfinite(right[name])

@@ -57,11 +57,7 @@ static void conv(check *c)
     int64_t size;
     cc_lanes_target y = random_target(c, s.oc, s.oh, s.ow, &size);
     double *expected = as_double(c, y.data, size);
-    for (int64_t o = 0; o < s.oc; o++)
-        for (int64_t oy = 0; oy < s.oh; oy++)
-            for (int64_t ox = 0; ox < s.ow; ox++)
-                for (int64_t lane = 0; lane < lanes_of(c); lane++)
-                    expected[at(c, y, o, oy, ox, lane)] = convolved(c, &s, x, w, o, oy, ox, lane);
+    convolve(c, &s, x, w, y, expected);
     c->kernels->lanes_chain.conv(&s, x, p, y);
     check_near_f32(c, y.data, expected, size, EPS, (double)taps);
     BENCH(c, 2.0 * (double)(taps * s.oc * s.oh * s.ow * lanes_of(c)), "FLOP", c->kernels->lanes_chain.conv(&s, x, p, y));

@@ -58,11 +58,7 @@ static void winograd_conv(check *c)
     int64_t size;
     cc_lanes_target y = random_target(c, s.oc, s.oh, s.ow, &size);
     double *expected = as_double(c, y.data, size);
-    for (int64_t o = 0; o < s.oc; o++)
-        for (int64_t oy = 0; oy < s.oh; oy++)
-            for (int64_t ox = 0; ox < s.ow; ox++)
-                for (int64_t lane = 0; lane < lanes_of(c); lane++)
-                    expected[at(c, y, o, oy, ox, lane)] = convolved(c, &s, x, straight, o, oy, ox, lane);
+    convolve(c, &s, x, straight, y, expected);
     c->kernels->lanes_chain.winograd.conv(&s, v, u, y);
     check_near_f32(c, y.data, expected, size, WINOGRAD_EPS, (double)(s.ic * taps));
     BENCH(c, 2.0 * (double)(s.ic * taps * s.oc * s.oh * s.ow * lanes_of(c)), "FLOP",

@@ -78,6 +78,17 @@ static inline double convolved(const check *c, const cc_lanes_shape *s, const fl
     return sum;
 }
 
+/* What the convolution makes of y's elements, in `expected`. */
+static inline void convolve(const check *c, const cc_lanes_shape *s, const float *x, const float *w, cc_lanes_target y,
+                            double *expected)
+{
+    for (int64_t o = 0; o < s->oc; o++)
+        for (int64_t oy = 0; oy < s->oh; oy++)
+            for (int64_t ox = 0; ox < s->ow; ox++)
+                for (int64_t lane = 0; lane < lanes_of(c); lane++)
+                    expected[at(c, y, o, oy, ox, lane)] = convolved(c, s, x, w, o, oy, ox, lane);
+}
+
 /* Fills in what y should be; whether each place names a value that is the maximum up to rounding. */
 static inline bool pooled_right(const check *c, const cc_lanes_shape *s, const float *x, const float *w, const float *bias,
                          cc_lanes_target y, const uint8_t *place, double *expected, double bound)
