@@ -208,6 +208,7 @@ def test_supported_geometry(taps):
     grouped = (2, 8, 9, 9), (8, 4, taps, taps)
     assert "winograd" in F.conv_algorithms(*grouped, groups=2, channels_last=True)
     assert "winograd" not in F.conv_algorithms(*grouped, groups=2, channels_last=True, dtype=np.float64)
+    assert "winograd" not in F.conv_algorithms((2, 8, 9, 9), (8, 1, taps, taps), groups=8, channels_last=True)
 
 
 def joined(groups, of):
@@ -219,7 +220,7 @@ def joined(groups, of):
 
 @TAPS
 @pytest.mark.parametrize(
-    ("inputs", "outputs", "groups"), [(4, 6, 3), (16, 16, 4), (24, 17, 2), (1, 2, 5), (130, 64, 2)]
+    ("inputs", "outputs", "groups"), [(4, 6, 3), (16, 16, 4), (24, 17, 2), (2, 1, 5), (130, 64, 2)]
 )
 def test_groups_are_convolutions_of_their_own(inputs, outputs, groups, taps):
     x, _, dy, pads = case(3, groups * inputs, groups * outputs, 11, 9, taps=taps)

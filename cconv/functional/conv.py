@@ -240,8 +240,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo
     algo : "auto" or a name that `conv_algorithms` lists
         "reference" (loops), "im2col" and "direct" do every geometry, "pointwise" 1x1 kernels, "depthwise" groups of one
         input channel, "stencil" few channels in channels-first order (backward_data without stride), "winograd" 3x3 and
-        5x5 kernels without stride and dilation (in double also without groups), all exactly as a sum of products rounds
-        (Winograd's tiles round a little more). "fft" does everything by Fourier transforms and pays for kernels of some 15
+        5x5 kernels without stride and dilation (not depthwise, and in double without groups), all exactly as a sum of
+        products rounds (Winograd's tiles round a little more). "fft" does everything by Fourier transforms and pays for kernels of some 15
         elements an axis and more; its errors are relative to the largest outputs, and an Inf or NaN spreads over the
         whole image.
 

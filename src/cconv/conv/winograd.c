@@ -290,6 +290,8 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
     (void)pass;
     if (form == NULL || conv->ic > MANY_CHANNELS || conv->oc > MANY_CHANNELS)
         return false;
+    if (conv->groups > 1 && conv->groups == conv->ic) /* depthwise: no sums over channels that transforms are for */
+        return false;
     if (conv->dtype != CC_F32 || !is_channels_last(conv->x_layout, conv->ic, w->input) ||
         !is_channels_last(conv->y_layout, conv->oc, w->output) || w->input[0] != 1 || w->kernel[0] != 1 || w->output[0] != 1 ||
         w->pad_before[0] != 0)
