@@ -7,6 +7,7 @@
 #ifndef CC_KERNELS_H
 #define CC_KERNELS_H
 
+#include "kernels/activation.h"
 #include "kernels/depthwise.h"
 #include "kernels/eltwise.h"
 #include "kernels/gemm.h"
@@ -20,6 +21,7 @@
 typedef struct cc_kernels {
     const char *name; /* "generic", "avx2", ... */
     int lanes;        /* floats in a vector */
+    cc_activation_kernels activation;
     cc_depthwise_kernels depthwise;
     cc_eltwise_kernels eltwise;
     cc_gemm_kernels gemm;

@@ -1,32 +1,13 @@
 #include "eltwise.h"
 
-#include <math.h>
+#include "activation_double.h"
 
 #define BLOCK 4096
-#define GELU_SCALE 0.79788456080286535588 /* sqrt(2 / pi) */
-#define SELU_ALPHA 1.6732632423543772848
-#define SELU_SCALE 1.0507009873554804934
-
-#define T float
-#define M(name) name##f
-#define NAME(name) f32_##name
-#include "activation.inc"
-#undef T
-#undef M
-#undef NAME
-
-#define T double
-#define M(name) name
-#define NAME(name) f64_##name
-#include "activation.inc"
-#undef T
-#undef M
-#undef NAME
 
 typedef enum operation { FORWARD, BACKWARD, ADD } operation;
 
 typedef struct map_job {
-    const cc_eltwise_kernels *kernels;
+    const cc_kernels *kernels;
     operation operation;
     cc_activation kind;
     double alpha, beta;
@@ -39,29 +20,29 @@ typedef struct map_job {
 static void map_f32(const map_job *job, int64_t n, const float *a, const float *b, float *y)
 {
     if (job->operation == ADD)
-        job->kernels->add_f32(a, b, y, n);
+        job->kernels->eltwise.add_f32(a, b, y, n);
     else if (job->operation == FORWARD && job->kind == CC_RELU)
-        job->kernels->relu_f32(a, y, n);
+        job->kernels->eltwise.relu_f32(a, y, n);
     else if (job->operation == FORWARD)
-        f32_forward(job->kind, (float)job->alpha, (float)job->beta, n, a, y);
+        job->kernels->activation.forward_f32(job->kind, (float)job->alpha, (float)job->beta, a, y, n);
     else if (job->kind == CC_RELU)
-        job->kernels->relu_backward_f32(a, b, y, n);
+        job->kernels->eltwise.relu_backward_f32(a, b, y, n);
     else
-        f32_backward(job->kind, (float)job->alpha, (float)job->beta, n, a, b, y);
+        job->kernels->activation.backward_f32(job->kind, (float)job->alpha, (float)job->beta, a, b, y, n);
 }
 
 static void map_f64(const map_job *job, int64_t n, const double *a, const double *b, double *y)
 {
     if (job->operation == ADD)
-        job->kernels->add_f64(a, b, y, n);
+        job->kernels->eltwise.add_f64(a, b, y, n);
     else if (job->operation == FORWARD && job->kind == CC_RELU)
-        job->kernels->relu_f64(a, y, n);
+        job->kernels->eltwise.relu_f64(a, y, n);
     else if (job->operation == FORWARD)
-        f64_forward(job->kind, job->alpha, job->beta, n, a, y);
+        cc_activation_forward_f64(job->kind, job->alpha, job->beta, a, y, n);
     else if (job->kind == CC_RELU)
-        job->kernels->relu_backward_f64(a, b, y, n);
+        job->kernels->eltwise.relu_backward_f64(a, b, y, n);
     else
-        f64_backward(job->kind, job->alpha, job->beta, n, a, b, y);
+        cc_activation_backward_f64(job->kind, job->alpha, job->beta, a, b, y, n);
 }
 
 static void map_blocks(void *argument, int64_t begin, int64_t end, int part)
@@ -86,7 +67,7 @@ static cc_status map(const cc_context *context, map_job *job)
         return CC_ERR_ARGUMENT;
     if ((unsigned)job->kind >= CC_ACTIVATIONS)
         return CC_ERR_ARGUMENT;
-    job->kernels = &context->kernels->eltwise;
+    job->kernels = context->kernels;
     const int64_t blocks = job->n / BLOCK + (job->n % BLOCK != 0);
     const int64_t grain = job->operation == ADD || job->kind < CC_SIGMOID ? 4 : 1;
     cc_parallel_each(context->pool, cc_parts(context->pool, blocks, grain), blocks, map_blocks, job);

@@ -4,29 +4,6 @@
 
 #include "../context.h"
 
-typedef enum cc_activation {
-    CC_RELU = 0,
-    CC_LEAKY_RELU,  /* alpha: slope below 0 */
-    CC_HARDTANH,    /* x kept within alpha .. beta */
-    CC_HARDSIGMOID, /* alpha x + beta kept within 0 .. 1 */
-    CC_HARDSWISH,   /* x times (x + 3)/6 kept within 0 .. 1 */
-    CC_THRESHOLD,   /* x above alpha, else beta */
-    CC_SOFTSIGN,    /* x / (1 + |x|) */
-    CC_SIGMOID,     /* from here on with exp and its kin */
-    CC_LOG_SIGMOID, /* -log(1 + e^-x) */
-    CC_TANH,
-    CC_SCALED_TANH, /* 1.7159 tanh(2x/3) */
-    CC_ELU,         /* alpha (e^x - 1) below 0 */
-    CC_SELU,        /* 1.0507 times ELU with alpha 1.6733 */
-    CC_CELU,        /* alpha (e^(x/alpha) - 1) below 0 */
-    CC_GELU,        /* x Phi(x) */
-    CC_GELU_TANH,   /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
-    CC_SILU,        /* x / (1 + e^-x) */
-    CC_MISH,        /* x tanh(log(1 + e^x)) */
-    CC_SOFTPLUS,    /* log(1 + e^(alpha x)) / alpha, and x where alpha x > beta */
-    CC_ACTIVATIONS
-} cc_activation;
-
 cc_status cc_activation_forward(const cc_context *context, cc_activation kind, double alpha, double beta,
                                 cc_dtype dtype, int64_t n, const void *x, void *y);
 
