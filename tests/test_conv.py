@@ -342,7 +342,7 @@ def test_no_memory():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("n, size", [(3, (9, 7)), (17, (2, 2))])
-@pytest.mark.parametrize("kernel, stride, groups", [(3, 1, 1), (3, 2, 2), (1, 1, 1), (1, 2, 1), (5, 1, 1)])
+@pytest.mark.parametrize("kernel, stride, groups", [(3, 1, 1), (3, 2, 2), (1, 1, 1), (1, 2, 1), (1, 1, 2), (5, 1, 1)])
 def test_epilogue(kernel, stride, groups, n, size, last, dtype):
     """relu(conv(x) * scale + bias + residual), each part there or not, and dx + residual, by every algorithm."""
     rng = np.random.default_rng(kernel + stride)

@@ -1,4 +1,4 @@
-"""Convolution in groups of a few channels, against the oracle: exact on small integers."""
+"""Convolution in groups, most of a few channels, against the oracle: exact on small integers."""
 
 import itertools
 
@@ -44,7 +44,7 @@ def algorithm(groups, inputs, outputs, dtype):
     return "grouped" if "grouped" in names else "auto"
 
 
-def check(n, groups, inputs, outputs, size, kernel, stride, pads, dilation, dtype, last, seed=0):
+def check(n, groups, inputs, outputs, size, kernel, stride, pads, dilation, dtype, last, seed=0, algo=None):
     x, w, b, dy = arrays(n, groups, inputs, outputs, size, kernel, stride, pads, dilation, dtype, seed)
     y = oracle.forward(x, w, b, stride, pads, dilation, groups)
     dx = oracle.backward_data(dy, w, size, stride, pads, dilation, groups)
@@ -52,7 +52,7 @@ def check(n, groups, inputs, outputs, size, kernel, stride, pads, dilation, dtyp
     if last:
         x, dy = channels_last(x), channels_last(dy)
     forward, data, weight = (getattr(F, f"conv{len(size)}d{s}") for s in ("", "_backward_data", "_backward_weight"))
-    args = (stride, pads, dilation, groups, algorithm(groups, inputs, outputs, dtype))
+    args = (stride, pads, dilation, groups, algo or algorithm(groups, inputs, outputs, dtype))
     for got, expected in (
         (forward(x, w, b, *args), y),
         (data(dy, w, size, *args), dx),
@@ -90,6 +90,14 @@ def test_sizes(kernel, stride):
     for side in range(1, 15):
         pads = tuple((k // 2, k // 2) for k in kernel)
         check(1, 5, 4, 4, (side, 15 - side), kernel, (stride,) * 2, pads, (1, 1), np.float32, True, side)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("groups", "inputs", "outputs"), [(3, 80, 80), (2, 16, 130), (5, 33, 17), (7, 1, 3), (2, 600, 5)])
+def test_pointwise(groups, inputs, outputs, stride):
+    for n, size in ((1, (1, 1)), (3, (5, 7)), (2, (41, 60))):
+        pads, one = ((0, 0), (0, 0)), (1, 1)
+        check(n, groups, inputs, outputs, size, one, (stride,) * 2, pads, one, np.float32, True, n, "pointwise")
 
 
 axis = st.tuples(

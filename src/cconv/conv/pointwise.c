@@ -2,7 +2,8 @@
  *
  *   y (pixels x OC) = x (pixels x IC) W'     dx = dy W     dw += dy' x
  *
- * With a stride, the pixels that count are gathered first, or scattered among zeros at the end.
+ * Groups are such products of some of the columns each. With a stride, the pixels that count are gathered first, or
+ * scattered among zeros at the end.
  */
 #include <string.h>
 
@@ -22,8 +23,7 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
     for (int axis = 0; axis < CC_AXES; axis++)
         if (w->kernel[axis] != 1 || w->pad_before[axis] != 0 || w->pad_after[axis] != 0)
             return false;
-    return conv->dtype == CC_F32 && conv->groups == 1 &&
-           pixels_are_rows(conv->x_layout, conv->ic, cc_volume(w->input)) &&
+    return conv->dtype == CC_F32 && pixels_are_rows(conv->x_layout, conv->ic, cc_volume(w->input)) &&
            pixels_are_rows(conv->y_layout, conv->oc, cc_volume(w->output));
 }
 
@@ -37,13 +37,16 @@ static bool strided(const cc_conv *conv)
  * needs no copy of pixels, but its tiles are rows of an image. */
 #define WIDE_FORWARD 8
 #define WIDE_BACKWARD 8
+/* Groups of fewer channels use too little of each line of memory. */
+#define NARROW_GROUP 16
 
 static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
     (void)context;
     const bool last = conv->x_layout == CC_CHANNELS_LAST && conv->y_layout == CC_CHANNELS_LAST;
     const bool wide = conv->window.output[2] >= (pass == CC_FORWARD ? WIDE_FORWARD : WIDE_BACKWARD);
-    return conv->ic >= 4 && !(strided(conv) && pass != CC_BACKWARD_WEIGHT && last && wide);
+    const bool narrow = conv->groups > 1 && cc_min(conv->ic, conv->oc) / conv->groups < NARROW_GROUP;
+    return conv->ic >= 4 && !narrow && !(strided(conv) && pass != CC_BACKWARD_WEIGHT && last && wide);
 }
 
 static int64_t output_pixels(const cc_conv *conv) { return conv->n * cc_volume(conv->window.output); }
@@ -138,8 +141,10 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
     const float *pixels;
     float *copy;
     CC_TRY(sampled(context, conv, x, &pixels, &copy));
-    const cc_status status = cc_gemm(context, false, true, output_pixels(conv), conv->oc, conv->ic, pixels,
-                                     conv->ic, w, conv->ic, false, y, conv->oc, &ending);
+    const int64_t ic = conv->ic / conv->groups, oc = conv->oc / conv->groups;
+    const cc_gemm_groups groups = {conv->groups, ic, oc * ic, oc};
+    const cc_status status = cc_gemm_grouped(context, &groups, false, true, output_pixels(conv), oc, ic, pixels,
+                                             conv->ic, w, ic, false, y, conv->oc, &ending);
     cc_arena_free(context->arena, copy);
     return status;
 }
@@ -155,8 +160,10 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
             return CC_ERR_MEMORY;
     }
     const cc_gemm_epilogue ending = {.residual = samples != NULL ? NULL : residual, .ld_residual = conv->ic};
-    const cc_status status = cc_gemm(context, false, false, pixels, conv->ic, conv->oc, dy, conv->oc, w, conv->ic,
-                                     false, samples != NULL ? samples : image, conv->ic, &ending);
+    const int64_t ic = conv->ic / conv->groups, oc = conv->oc / conv->groups;
+    const cc_gemm_groups groups = {conv->groups, oc, oc * ic, ic};
+    const cc_status status = cc_gemm_grouped(context, &groups, false, false, pixels, ic, oc, dy, conv->oc, w, ic,
+                                             false, samples != NULL ? samples : image, conv->ic, &ending);
     if (status == CC_OK && samples != NULL) {
         const int64_t *input = conv->window.input;
         const int64_t rows = conv->n * input[0] * input[1];
@@ -173,8 +180,10 @@ static cc_status backward_weight(const cc_context *context, const cc_conv *conv,
     const float *pixels;
     float *copy;
     CC_TRY(sampled(context, conv, x, &pixels, &copy));
-    const cc_status status = cc_gemm(context, true, false, conv->oc, conv->ic, output_pixels(conv), dy, conv->oc,
-                                     pixels, conv->ic, true, dw, conv->ic, NULL);
+    const int64_t ic = conv->ic / conv->groups, oc = conv->oc / conv->groups;
+    const cc_gemm_groups groups = {conv->groups, oc, ic, oc * ic};
+    const cc_status status = cc_gemm_grouped(context, &groups, true, false, oc, ic, output_pixels(conv), dy, conv->oc,
+                                             pixels, conv->ic, true, dw, ic, NULL);
     cc_arena_free(context->arena, copy);
     return status;
 }

@@ -27,14 +27,24 @@ static range depth_range(const job *j, int64_t q)
     return (range){q * j->depth, cc_min(j->k, (q + 1) * j->depth)};
 }
 
-static int64_t columns_of(const job *j, int64_t p)
-{
-    return cc_min(j->panel_columns, j->n - p * j->panel_columns);
-}
+static int64_t group_of(const job *j, int64_t p) { return p / j->group_panels; }
+
+/* Where a panel begins in its group. */
+static int64_t column_of(const job *j, int64_t p) { return p % j->group_panels * j->panel_columns; }
+
+static int64_t columns_of(const job *j, int64_t p) { return cc_min(j->panel_columns, j->n - column_of(j, p)); }
+
+/* Where it begins in C. */
+static int64_t place_of(const job *j, int64_t p) { return group_of(j, p) * j->groups.step_c + column_of(j, p); }
 
 static const float *at(const matrix *x, int64_t row, int64_t column)
 {
     return x->data + (x->transposed ? column * x->ld + row : row * x->ld + column);
+}
+
+static const float *panel_at(const job *j, int64_t k, int64_t p)
+{
+    return at(&j->b, k, column_of(j, p)) + group_of(j, p) * j->groups.step_b;
 }
 
 /* Whether a panel lies in B as a tile can read it. */
@@ -46,13 +56,14 @@ static bool in_place(const job *j, int64_t p)
 static void pack_panel(const job *j, range k, int64_t p, float *panel)
 {
     cc_gemm_pack_b(j->kernels, j->b.transposed, columns_of(j, p), k.end - k.begin,
-                   at(&j->b, k.begin, p * j->panel_columns), j->b.ld, panel);
+                   panel_at(j, k.begin, p), j->b.ld, panel);
 }
 
 static float *packed_panel(const job *j, range k, int64_t p)
 {
-    const int64_t before = k.begin * cc_gemm_padded(j->kernels, j->n);
-    return j->packed + before + (k.end - k.begin) * p * j->panel_columns;
+    const int64_t padded = cc_gemm_padded(j->kernels, j->n);
+    const int64_t before = k.begin * padded * j->groups.count;
+    return j->packed + before + (k.end - k.begin) * (group_of(j, p) * padded + column_of(j, p));
 }
 
 static void pack_task(void *argument, int64_t begin, int64_t end, int part)
@@ -89,8 +100,8 @@ static void finish(const job *j, const cc_gemm_epilogue *epilogue, range rows, r
 {
     if (epilogue == NULL)
         return;
-    const int64_t first = panels.begin * j->panel_columns;
-    const int64_t columns = cc_min(j->n, panels.end * j->panel_columns) - first;
+    const int64_t first = place_of(j, panels.begin), last = panels.end - 1;
+    const int64_t columns = place_of(j, last) + columns_of(j, last) - first;
     cc_gemm_epilogue here = *epilogue;
     here.scale = here.scale != NULL ? here.scale + first : NULL;
     here.bias = here.bias != NULL ? here.bias + first : NULL;
@@ -108,7 +119,8 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
     const int64_t tiles = cc_ceil_div(rows.end - rows.begin, height), count_panels = panels.end - panels.begin;
     const int64_t a_row = j->a.transposed ? 1 : j->a.ld, a_step = j->a.transposed ? j->a.ld : 1;
     /* Rows of A and C that follow one another are fetched while the tile before sums. */
-    const bool streams = j->a.ld == j->k && ldc == j->n && j->depth_blocks == 1 && j->column_blocks == 1;
+    const int64_t a_columns = j->k * j->groups.count, c_columns = j->n * j->groups.count;
+    const bool streams = j->a.ld == a_columns && ldc == c_columns && j->depth_blocks == 1 && j->column_blocks == 1;
     range before = {rows.begin, rows.begin};
     for (int64_t t = 0, i = rows.begin; t < tiles; t++) {
         const int64_t count = cc_ceil_div(rows.end - i, tiles - t);
@@ -116,8 +128,8 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
         piece next[2] = {ahead[0], ahead[1]};
         if (!j->a.transposed) {
             const range after = {i + count, streams ? cc_min(rows.end, i + count + height) : i + count};
-            next[0] = piece_of(&j->a, after, k);
-            next[1] = (piece){c + (after.begin - rows.begin) * ldc, after.end - after.begin, j->n, ldc};
+            next[0] = (piece){at(&j->a, after.begin, 0), after.end - after.begin, a_columns, j->a.ld};
+            next[1] = (piece){c + (after.begin - rows.begin) * ldc, after.end - after.begin, c_columns, ldc};
         }
         const float *own = scratch;
         for (int64_t p = panels.begin; p < panels.end; p++) {
@@ -125,19 +137,19 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
             const cc_gemm_ahead fetched =
                 j->a.transposed ? cc_gemm_fetch(next, tiles * count_panels, t * count_panels + panel, depth)
                                 : cc_gemm_fetch(next, count_panels, panel, depth);
-            const int64_t columns = columns_of(j, p), first = p * j->panel_columns;
+            const int64_t columns = columns_of(j, p);
             const float *b = own;
             int64_t ldb = cc_gemm_padded(j->kernels, columns);
             if (in_place(j, p)) {
-                b = at(&j->b, k.begin, first);
+                b = panel_at(j, k.begin, p);
                 ldb = j->b.ld;
             } else if (j->packed != NULL) {
                 b = packed_panel(j, k, p);
             } else {
                 own += depth * ldb;
             }
-            cc_gemm_panel(j->kernels, count, columns, depth, a, a_row, a_step, b, ldb,
-                          c + (i - rows.begin) * ldc + first, ldc, accumulate,
+            cc_gemm_panel(j->kernels, count, columns, depth, a + group_of(j, p) * j->groups.step_a, a_row, a_step, b,
+                          ldb, c + (i - rows.begin) * ldc + place_of(j, p), ldc, accumulate,
                           fetched.data != NULL ? &fetched : NULL);
         }
         /* A tile's last sums are not there yet; those of the tile before are, and still in the cache. */
@@ -186,10 +198,16 @@ static void look_ahead(const job *j, int64_t item, int64_t q, bool last, range m
     if (!j->a.transposed || (last && item + 1 >= mine.end))
         return;
     const step next = last ? step_of(j, item + 1, first_block(j, item + 1)) : step_of(j, item, q + 1);
-    const range columns = {next.panels.begin * j->panel_columns, cc_min(j->n, next.panels.end * j->panel_columns)};
+    /* Of several groups the first. */
+    const int64_t group = group_of(j, next.panels.begin);
+    const int64_t end = cc_min(next.panels.end, (group + 1) * j->group_panels) - 1;
+    const range columns = {column_of(j, next.panels.begin), column_of(j, end) + columns_of(j, end)};
     ahead[0] = piece_of(&j->a, next.rows, next.k);
-    if (j->packed == NULL)
+    ahead[0].data += group * j->groups.step_a;
+    if (j->packed == NULL) {
         ahead[1] = piece_of(&j->b, next.k, columns);
+        ahead[1].data += group * j->groups.step_b;
+    }
 }
 
 static void block_task(void *argument, int64_t begin, int64_t end, int part)
@@ -206,7 +224,7 @@ static void block_task(void *argument, int64_t begin, int64_t end, int part)
             float *c = j->c + now.rows.begin * j->ldc;
             int64_t ldc = j->ldc;
             if (j->partial != NULL) {
-                c = j->partial + (chunk_of(j, item) * j->m + now.rows.begin) * j->n;
+                c = j->partial + (chunk_of(j, item) * j->groups.count * j->m + now.rows.begin) * j->n;
                 ldc = j->n;
             } else if (j->turned) {
                 c = scratch + j->scratch_b;
@@ -223,7 +241,7 @@ static void block_task(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-/* C = epilogue([C +] the chunks in order). */
+/* C = epilogue([C +] the chunks in order); the rows of all groups follow one another. */
 static void chunk_task(void *argument, int64_t begin, int64_t end, int part)
 {
     static const cc_gemm_epilogue nothing = {0};
@@ -234,7 +252,7 @@ static void chunk_task(void *argument, int64_t begin, int64_t end, int part)
     last.residual = last.residual != NULL ? last.residual + begin * last.ld_residual : NULL;
     float *sum = j->partial + begin * j->n;
     for (int64_t chunk = 1; chunk < j->chunks; chunk++)
-        g->finish(1, (end - begin) * j->n, sum + chunk * j->m * j->n, 0, sum, 0, true, &nothing);
+        g->finish(1, (end - begin) * j->n, sum + chunk * j->groups.count * j->m * j->n, 0, sum, 0, true, &nothing);
     g->finish(end - begin, j->n, sum, j->n, j->c + begin * j->ldc, j->ldc, j->accumulate, &last);
 }
 
@@ -248,8 +266,9 @@ static cc_status run(const cc_context *context, job *j)
     if (j->packed != NULL)
         cc_parallel_for(context->pool, j->threads, j->depth_blocks * j->panels, pack_task, j);
     cc_parallel_for(context->pool, parts, items, block_task, j);
+    const int64_t rows = j->groups.count * j->m;
     if (j->partial != NULL)
-        cc_parallel_for(context->pool, cc_parts(context->pool, j->m, 16), j->m, chunk_task, j);
+        cc_parallel_for(context->pool, cc_parts(context->pool, rows, 16), rows, chunk_task, j);
     cc_arena_free(context->arena, memory);
     return CC_OK;
 }
@@ -282,32 +301,35 @@ static cc_status check(const matrix *x, int64_t rows, int64_t columns)
     return cc_product((const int64_t[]){count, x->ld}, 2, &size);
 }
 
-cc_status cc_gemm(const cc_context *context, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
-                  const float *a, int64_t lda, const float *b, int64_t ldb, bool accumulate, float *c, int64_t ldc,
-                  const cc_gemm_epilogue *epilogue)
+cc_status cc_gemm_grouped(const cc_context *context, const cc_gemm_groups *groups, bool trans_a, bool trans_b,
+                          int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
+                          bool accumulate, float *c, int64_t ldc, const cc_gemm_epilogue *epilogue)
 {
-    if (context == NULL || m < 0 || n < 0 || k < 0)
+    if (context == NULL || groups->count < 1 || m < 0 || n < 0 || k < 0)
         return CC_ERR_ARGUMENT;
     job j = {
         .kernels = context->kernels, .m = m, .n = n, .k = k, .a = {a, lda, trans_a}, .b = {b, ldb, trans_b},
-        .c = c, .ldc = ldc, .accumulate = accumulate,
+        .groups = *groups, .c = c, .ldc = ldc, .accumulate = accumulate,
     };
     if (epilogue != NULL &&
         (epilogue->scale != NULL || epilogue->bias != NULL || epilogue->residual != NULL || epilogue->relu))
         j.epilogue = epilogue;
+    if (j.epilogue != NULL && groups->count > 1 && groups->step_c != n)
+        return CC_ERR_ARGUMENT;
     CC_TRY(check(&j.a, m, k));
     CC_TRY(check(&j.b, k, n));
     CC_TRY(check(&(matrix){c, ldc, false}, m, n));
     if (m == 0 || n == 0)
         return CC_OK;
-    if (trans_b && !trans_a && m <= FEW_DOTS && k >= LONG_DOTS) {
+    const bool one_by_rows = trans_b && !trans_a && groups->count == 1;
+    if (one_by_rows && m <= FEW_DOTS && k >= LONG_DOTS) {
         const int64_t blocks = cc_ceil_div(n, DOTS_COLUMNS);
         const int64_t grain = cc_ceil_div(DOTS_GRAIN, DOTS_COLUMNS * cc_min(k, DOTS_GRAIN));
         cc_parallel_for(context->pool, cc_parts(context->pool, blocks, grain), blocks, dots_task, &j);
         return CC_OK;
     }
     /* A large transposed B that few rows of A meet is read once, as the left factor of C' = B' A'. */
-    if (trans_b && !trans_a && m <= 128 && n / 4 >= m && k / 2 >= m) {
+    if (one_by_rows && m <= 128 && n / 4 >= m && k / 2 >= m) {
         j.turned = true;
         j.m = n;
         j.n = m;
@@ -315,4 +337,12 @@ cc_status cc_gemm(const cc_context *context, bool trans_a, bool trans_b, int64_t
         j.b = (matrix){a, lda, true};
     }
     return run(context, &j);
+}
+
+cc_status cc_gemm(const cc_context *context, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
+                  const float *a, int64_t lda, const float *b, int64_t ldb, bool accumulate, float *c, int64_t ldc,
+                  const cc_gemm_epilogue *epilogue)
+{
+    return cc_gemm_grouped(context, &(cc_gemm_groups){.count = 1}, trans_a, trans_b, m, n, k, a, lda, b, ldb,
+                           accumulate, c, ldc, epilogue);
 }

@@ -24,6 +24,16 @@ cc_status cc_gemm(const cc_context *context, bool trans_a, bool trans_b, int64_t
                   const float *a, int64_t lda, const float *b, int64_t ldb, bool accumulate, float *c, int64_t ldc,
                   const cc_gemm_epilogue *epilogue);
 
+/* `count` such products of one shape as one, whose panels are all of theirs: the g-th reads a + g*step_a and
+ * b + g*step_b and writes c + g*step_c; its epilogue's arrays begin g*n further, for which step_c must be n. */
+typedef struct cc_gemm_groups {
+    int64_t count, step_a, step_b, step_c;
+} cc_gemm_groups;
+
+cc_status cc_gemm_grouped(const cc_context *context, const cc_gemm_groups *groups, bool trans_a, bool trans_b,
+                          int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
+                          bool accumulate, float *c, int64_t ldc, const cc_gemm_epilogue *epilogue);
+
 /* The pieces, for one thread. */
 
 /* Vectors a panel should have for a product of m rows and n columns. */

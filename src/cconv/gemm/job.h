@@ -14,6 +14,7 @@ typedef struct cc_gemm_job {
     const cc_kernels *kernels;
     int64_t m, n, k;
     cc_gemm_matrix a, b;
+    cc_gemm_groups groups;
     float *c;
     int64_t ldc;
     bool accumulate;
@@ -21,7 +22,7 @@ typedef struct cc_gemm_job {
     bool turned; /* C here is the transpose of the caller's: rows of a block are turned at its end */
 
     int threads;
-    int64_t panel_columns, panels;
+    int64_t panel_columns, group_panels, panels; /* panels of all groups */
     int64_t depth, depth_blocks; /* blocks of k */
     int64_t chunks;              /* groups of depth blocks, each with a C of its own */
     int64_t row_blocks, column_blocks;

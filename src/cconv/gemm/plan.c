@@ -27,14 +27,15 @@
 void cc_gemm_plan(cc_gemm_job *j, const cc_pool *pool)
 {
     const cc_kernels *kernels = j->kernels;
-    const double work = (double)j->m * (double)j->n * (double)cc_max(j->k, 1);
+    const double work = (double)j->groups.count * (double)j->m * (double)j->n * (double)cc_max(j->k, 1);
     const int threads = j->threads = cc_parts(pool, work < 1e18 ? (int64_t)work : (int64_t)1e18, GRAIN);
     const bool few_rows = !j->a.transposed && !j->b.transposed && j->m <= ROWS_IN_PLACE;
     int width = cc_gemm_width(kernels, j->m, j->n);
     if (few_rows && j->n > width * kernels->lanes)
         width = kernels->gemm.max_vectors;
     j->panel_columns = (int64_t)width * kernels->lanes;
-    j->panels = cc_ceil_div(j->n, j->panel_columns);
+    j->group_panels = cc_ceil_div(j->n, j->panel_columns);
+    j->panels = j->groups.count * j->group_panels;
 
     int64_t depth = j->k <= WHOLE_SUM ? WHOLE_SUM : DEPTH;
     if (j->a.transposed)
@@ -45,7 +46,8 @@ void cc_gemm_plan(cc_gemm_job *j, const cc_pool *pool)
     j->depth = cc_max(16, cc_ceil_div(cc_ceil_div(j->k, j->depth_blocks), 16) * 16);
     j->depth_blocks = cc_max(1, cc_ceil_div(j->k, j->depth));
     j->chunks = 1;
-    if (!j->turned && j->k >= LONG_SUM && j->n <= SMALL_C / j->m)
+    const bool one_c = j->groups.count == 1 || (j->groups.step_c == j->m * j->n && j->epilogue == NULL);
+    if (!j->turned && one_c && j->k >= LONG_SUM && j->n <= SMALL_C / j->m)
         j->chunks = cc_min(MAX_CHUNKS, j->depth_blocks / 2);
 
     const int64_t panels_in_block = cc_max(1, BLOCK_B / (j->depth * j->panel_columns));
@@ -63,7 +65,7 @@ void cc_gemm_plan(cc_gemm_job *j, const cc_pool *pool)
         j->column_blocks = cc_min(j->panels, cc_ceil_div(j->column_blocks, threads) * threads);
     }
 
-    const bool one_panel = j->panels == 1 && j->n % kernels->lanes == 0;
+    const bool one_panel = j->group_panels == 1 && j->n % kernels->lanes == 0;
     j->pack_b = j->b.transposed || !(one_panel || few_rows || j->a.transposed);
 }
 
@@ -73,13 +75,14 @@ cc_status cc_gemm_provide(cc_gemm_job *j, cc_arena *arena, int parts, float **me
     const int64_t panels_in_block = cc_ceil_div(j->panels, j->column_blocks);
     const bool shared = j->pack_b && j->row_blocks > 1;
     int64_t packed = 0, partial = 0, parts_total, total;
-    if (shared && !cc_mul(j->k, padded, &packed))
+    if (shared && cc_product((const int64_t[]){j->k, padded, j->groups.count}, 3, &packed) != CC_OK)
         return CC_ERR_OVERFLOW;
     if (j->chunks > 1)
-        partial = cc_ceil_div(j->chunks * j->m * j->n, 16) * 16;
-    j->scratch_b = shared ? 0 : j->depth * cc_min(padded, panels_in_block * j->panel_columns);
+        partial = cc_ceil_div(j->chunks * j->groups.count * j->m * j->n, 16) * 16;
+    const int64_t ragged = cc_ceil_div(panels_in_block, j->group_panels);
+    j->scratch_b = shared ? 0 : j->depth * cc_min(padded * j->groups.count, panels_in_block * j->panel_columns);
     if (!j->pack_b)
-        j->scratch_b = padded == j->n ? 0 : j->depth * j->panel_columns;
+        j->scratch_b = padded == j->n ? 0 : j->depth * j->panel_columns * (ragged + 1);
     j->scratch_c = j->turned ? 2 * padded * cc_ceil_div(j->m, j->row_blocks) : 0;
     if (!cc_mul(parts, j->scratch_b + j->scratch_c, &parts_total) || !cc_add(packed, parts_total, &total) ||
         !cc_add(total, partial, &total) || total > PTRDIFF_MAX / 16)
