@@ -115,6 +115,14 @@ def test_layers_walk(load):
     assert json.dumps([row[3] for row in rows])
 
 
+def test_activations(load):
+    bench = load("bench_activations")
+    x, dy = np.random.default_rng(0).standard_normal((2, 99), np.float32)
+    for name in ("gelu", "relu"):
+        rows = dict(bench.measure(name, x, dy, 0))
+        assert set(rows) == {"forward", "backward"} and min(min(row.values()) for row in rows.values()) > 0
+
+
 @pytest.mark.row("2.06")
 def test_crossover_of_transforms(load):
     bench = load("bench_fft")

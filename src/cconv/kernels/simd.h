@@ -50,6 +50,31 @@ CC_INLINE vec vset1(float s) { return s - (vec){0}; }
 /* mask (all ones or zeros a lane, as comparisons give it) ? a : b */
 CC_INLINE vec vselect(veci mask, vec a, vec b) { return (vec)((mask & (veci)a) | (~mask & (veci)b)); }
 
+/* x, but at least or at most `limit`; NaN, of which these instructions take the second operand, stays NaN. The nearest
+ * whole number, of |x| up to 2^21. 2^n p for whole n, also where that is denormal. */
+#if CC_LANES == 16
+CC_INLINE vec vat_least(vec x, float limit) { return (vec)_mm512_max_ps(_mm512_set1_ps(limit), (__m512)x); }
+CC_INLINE vec vat_most(vec x, float limit) { return (vec)_mm512_min_ps(_mm512_set1_ps(limit), (__m512)x); }
+CC_INLINE vec vround(vec x) { return (vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT); }
+CC_INLINE vec vscale(vec p, vec n) { return (vec)_mm512_scalef_ps((__m512)p, (__m512)n); }
+#else
+#if CC_LANES == 8
+CC_INLINE vec vat_least(vec x, float limit) { return (vec)_mm256_max_ps(_mm256_set1_ps(limit), (__m256)x); }
+CC_INLINE vec vat_most(vec x, float limit) { return (vec)_mm256_min_ps(_mm256_set1_ps(limit), (__m256)x); }
+#else
+CC_INLINE vec vat_least(vec x, float limit) { return vselect(x < limit, vset1(limit), x); }
+CC_INLINE vec vat_most(vec x, float limit) { return vselect(x > limit, vset1(limit), x); }
+#endif
+/* Added to 1.5 * 2^23, a small number is a whole one in the last bits of the sum. */
+#define CC_ROUND 12582912.0f
+CC_INLINE vec vround(vec x) { return (x + CC_ROUND) - CC_ROUND; }
+CC_INLINE vec vscale(vec p, vec n)
+{
+    const veci whole = (veci)(n + CC_ROUND) - 0x4b400000, half = whole >> 1;
+    return p * (vec)((half + 127) << 23) * (vec)((whole - half + 127) << 23);
+}
+#endif
+
 /* Bytes as integers. GCC takes a conversion of vectors of different sizes apart, element by element. */
 #if CC_LANES == 16
 CC_INLINE veci vload_bytes(const uint8_t *p)
