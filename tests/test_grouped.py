@@ -93,7 +93,9 @@ def test_sizes(kernel, stride):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize(("groups", "inputs", "outputs"), [(3, 80, 80), (2, 16, 130), (5, 33, 17), (7, 1, 3), (2, 600, 5)])
+@pytest.mark.parametrize(
+    ("groups", "inputs", "outputs"), [(3, 80, 80), (2, 16, 130), (5, 33, 17), (7, 1, 3), (2, 600, 5)]
+)
 def test_pointwise(groups, inputs, outputs, stride):
     for n, size in ((1, (1, 1)), (3, (5, 7)), (2, (41, 60))):
         pads, one = ((0, 0), (0, 0)), (1, 1)

@@ -27,10 +27,14 @@ static range depth_range(const job *j, int64_t q)
     return (range){q * j->depth, cc_min(j->k, (q + 1) * j->depth)};
 }
 
-static int64_t group_of(const job *j, int64_t p) { return p / j->group_panels; }
+/* Tiles of short sums would notice the division. */
+static int64_t group_of(const job *j, int64_t p) { return j->groups.count == 1 ? 0 : p / j->group_panels; }
 
 /* Where a panel begins in its group. */
-static int64_t column_of(const job *j, int64_t p) { return p % j->group_panels * j->panel_columns; }
+static int64_t column_of(const job *j, int64_t p)
+{
+    return (p - group_of(j, p) * j->group_panels) * j->panel_columns;
+}
 
 static int64_t columns_of(const job *j, int64_t p) { return cc_min(j->panel_columns, j->n - column_of(j, p)); }
 
