@@ -14,16 +14,17 @@ from timing import cores, interleaved, machine, statistics_of
 import cconv
 from cconv import functional as F
 
+try:
+    import torch
+except ImportError:
+    torch = None
+
 NAMES = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "sigmoid", "tanh", "softplus", "hardswish")
 TOLERANCE = 1e-5
 
 
 def torch_runs(name, x, dy):
-    """{pass: callable that returns a tensor}, or nothing without PyTorch."""
-    try:
-        import torch
-    except ImportError:
-        return {}
+    """{pass: callable that returns a tensor}"""
     leaf = torch.from_numpy(x).requires_grad_()
     y, given = getattr(torch.nn.functional, name)(leaf), torch.from_numpy(dy)
 
@@ -38,7 +39,7 @@ def measure(name, x, dy, seconds):
     """(pass, {"cconv": median seconds, "torch": median seconds}) of both passes."""
     function, gradient = getattr(F, name), getattr(F, f"{name}_backward")
     ours = {"forward": lambda: function(x), "backward": lambda: gradient(dy, x)}
-    theirs = torch_runs(name, x, dy)
+    theirs = torch_runs(name, x, dy) if torch else {}
     for which, run in ours.items():
         sides = {"cconv": run}
         if theirs:
@@ -55,12 +56,8 @@ def main():
     arguments = parser.parse_args()
     threads = arguments.threads or cores()
     cconv.set_num_threads(threads)
-    try:
-        import torch
-
+    if torch:
         torch.set_num_threads(threads)
-    except ImportError:
-        pass
     print(", ".join(f"{key} {value}" for key, value in machine(threads).items()))
     rng = np.random.default_rng(0)
     x, dy = (rng.standard_normal(arguments.values, np.float32) for _ in range(2))
