@@ -309,7 +309,7 @@ cc_status cc_gemm_grouped(const cc_context *context, const cc_gemm_groups *group
                           int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
                           bool accumulate, float *c, int64_t ldc, const cc_gemm_epilogue *epilogue)
 {
-    if (context == NULL || groups->count < 1 || m < 0 || n < 0 || k < 0)
+    if (context == NULL || groups == NULL || groups->count < 1 || m < 0 || n < 0 || k < 0)
         return CC_ERR_ARGUMENT;
     job j = {
         .kernels = context->kernels, .m = m, .n = n, .k = k, .a = {a, lda, trans_a}, .b = {b, ldb, trans_b},
