@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).with_name("test_winograd.py")
+TESTS = [Path(__file__).with_name(name) for name in ("test_winograd.py", "test_winograd_strided.py")]
 CHOSEN = "test_tails or test_geometry or test_schedules or test_not_finite or test_same_bits"
 OTHERS = sorted({"generic", "avx2", "avx512", "neon"} - {os.environ.get("CCONV_ISA")})
 
@@ -19,5 +19,5 @@ def test_winograd(isa):
     if subprocess.run(probe, env=environment, capture_output=True).returncode != 0:
         pytest.skip(f"this machine or build has no {isa}")
     pytest_command = [sys.executable, "-m", "pytest", "--import-mode=importlib", "-q", "-p", "no:cacheprovider"]
-    answer = subprocess.run([*pytest_command, "-k", CHOSEN, TESTS], env=environment, capture_output=True, text=True)
+    answer = subprocess.run([*pytest_command, "-k", CHOSEN, *TESTS], env=environment, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout[-4000:]

@@ -49,6 +49,7 @@ ALGORITHM_NAMES = (
     "grouped",
     "stencil",
     "winograd",
+    "winograd_strided",
     "fft",
 )
 
@@ -141,7 +142,7 @@ def _geometry(x_shape, weight_shape, stride, padding, dilation, groups, algo, dt
 
 
 # What each of the kernels does without a copy is known to them; these want channels-last, or channels-first.
-LAST_ONLY = ("direct", "pointwise", "depthwise", "grouped", "winograd")
+LAST_ONLY = ("direct", "pointwise", "depthwise", "grouped", "winograd", "winograd_strided")
 FIRST_ONLY = ("stencil",)
 
 # Channels of a channels-first array that are convolved each for itself are left there if their rows have so many elements.
@@ -240,7 +241,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo
     algo : "auto" or a name that `conv_algorithms` lists
         "reference" (loops), "im2col" and "direct" do every geometry, "pointwise" 1x1 kernels, "depthwise" groups of one
         input channel, "stencil" few channels in channels-first order (backward_data without stride), "winograd" 3x3 and
-        5x5 kernels without stride and dilation (not depthwise, and in double without groups), all exactly as a sum of
+        5x5 kernels without stride and dilation (not depthwise, and in double without groups), "winograd_strided" 3x3 kernels
+        with stride 2 in channels-last float32 and groups of 16, 32, ... channels, all exactly as a sum of
         products rounds (Winograd's tiles round a little more). "fft" does everything by Fourier transforms and pays for kernels of some 15
         elements an axis and more; its errors are relative to the largest outputs, and an Inf or NaN spreads over the
         whole image.

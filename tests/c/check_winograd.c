@@ -8,10 +8,12 @@
 #define EPS 1.2e-7
 #define SCALE 1000
 
-#define FORM_SLOT(c, form, member) \
-    check_slot((c), (form)->taps == 3 ? "winograd 3x3: " #member : "winograd 5x5: " #member, &(form)->member, sizeof (form)->member)
+#define FORM_SLOT(c, form, member)                                                                                    \
+    check_slot((c), (form)->stride == 2 ? "winograd strided: " #member                                               \
+                    : (form)->taps == 3 ? "winograd 3x3: " #member : "winograd 5x5: " #member,                         \
+               &(form)->member, sizeof (form)->member)
 
-static const double points[5] = {0, 0.625, -0.625, 1.5, -1.5};
+static const double finite_points[5] = {0, 0.625, -0.625, 1.5, -1.5};
 
 typedef struct matrix {
     int rows, columns;
@@ -19,34 +21,73 @@ typedef struct matrix {
 } matrix;
 
 /* B': row p holds the coefficients of the product of (x - q) over the other finite points. */
-static matrix input_matrix(void)
+static matrix input_matrix(int count)
 {
-    matrix b = {.rows = 6, .columns = 6};
-    for (int p = 0; p < 6; p++) {
+    matrix b = {.rows = count, .columns = count};
+    for (int p = 0; p < count; p++) {
         b.at[p][0] = 1;
         for (int q = 0, degree = 0; q < 5; q++)
             if (q != p) {
                 degree++;
                 for (int k = degree; k >= 0; k--)
-                    b.at[p][k] = (k > 0 ? b.at[p][k - 1] : 0) - points[q] * (k < degree ? b.at[p][k] : 0);
+                    b.at[p][k] = (k > 0 ? b.at[p][k - 1] : 0) - finite_points[q] * (k < degree ? b.at[p][k] : 0);
             }
     }
     return b;
 }
 
 /* Powers of the points, divided by the distances to the others where `weighted`; the last is the point at infinity. */
-static matrix powers(int columns, bool weighted)
+static matrix powers(int count, int columns, bool weighted)
 {
-    matrix m = {.rows = 6, .columns = columns};
+    matrix m = {.rows = count, .columns = columns};
     for (int p = 0; p < 5; p++) {
         double value = 1;
         for (int q = 0; q < 5 && weighted; q++)
-            value /= q == p ? 1 : points[p] - points[q];
-        for (int k = 0; k < columns; k++, value *= points[p])
+            value /= q == p ? 1 : finite_points[p] - finite_points[q];
+        for (int k = 0; k < columns; k++, value *= finite_points[p])
             m.at[p][k] = value;
     }
-    m.at[5][columns - 1] = 1;
+    if (count == 6)
+        m.at[5][columns - 1] = 1;
     return m;
+}
+
+/* What a transform does along both axes; those of the strided form are one of a phase's. */
+typedef struct both {
+    matrix down, across;
+} both;
+
+static bool lone_row(const cc_winograd_kernels *form, int phase) { return form->phases > 1 && phase >= 2; }
+
+static bool lone_column(const cc_winograd_kernels *form, int phase)
+{
+    return form->phases > 1 && (phase == 0 || phase == 3);
+}
+
+/* Places of point 0 are not there for a lone tap. */
+static bool has(const cc_winograd_kernels *form, int phase, int xi)
+{
+    return !(lone_row(form, phase) && xi < form->points) && !(lone_column(form, phase) && xi % form->points == 0);
+}
+
+/* Of the powers' columns, one for each of a kernel's taps: the second of two stands for a lone one. */
+static matrix tap_powers(const cc_winograd_kernels *form, bool lone)
+{
+    if (form->phases == 1)
+        return powers(6, (int)form->taps, true);
+    const matrix two = powers(5, 2, true);
+    matrix m = {.rows = 5, .columns = 3};
+    for (int p = 0; p < 5; p++) {
+        m.at[p][0] = lone ? 0 : two.at[p][0];
+        m.at[p][1] = lone ? two.at[p][1] : 0;
+        m.at[p][2] = lone ? 0 : two.at[p][1];
+    }
+    return m;
+}
+
+static both kernel_powers(const cc_winograd_kernels *form, int phase)
+{
+    return (both){tap_powers(form, lone_row(form, phase)), tap_powers(form, lone_column(form, phase))};
 }
 
 static matrix transposed(matrix m)
@@ -58,15 +99,15 @@ static matrix transposed(matrix m)
     return t;
 }
 
-/* out = m x m' */
-static void apply(matrix m, const double x[6][6], double out[6][6])
+/* out = down x across' */
+static void apply(both m, const double x[6][6], double out[6][6])
 {
-    for (int i = 0; i < m.rows; i++)
-        for (int j = 0; j < m.rows; j++) {
+    for (int i = 0; i < m.down.rows; i++)
+        for (int j = 0; j < m.across.rows; j++) {
             out[i][j] = 0;
-            for (int k = 0; k < m.columns; k++)
-                for (int l = 0; l < m.columns; l++)
-                    out[i][j] += m.at[i][k] * x[k][l] * m.at[j][l];
+            for (int k = 0; k < m.down.columns; k++)
+                for (int l = 0; l < m.across.columns; l++)
+                    out[i][j] += m.down.at[i][k] * x[k][l] * m.across.at[j][l];
         }
 }
 
@@ -98,25 +139,41 @@ static int64_t filled(const check *c, int64_t columns)
     return (columns + c->kernels->lanes - 1) / c->kernels->lanes * c->kernels->lanes;
 }
 
+/* Of the strided form, a phase or a turned image. */
 static cc_winograd_grid random_grid(check *c, const cc_winograd_kernels *form, int64_t border, int64_t *channels)
 {
     cc_winograd_grid g = {.height = check_integer(c, 1, 11), .width = check_integer(c, 1, 21),
                           .top = check_integer(c, 0, border), .left = check_integer(c, 0, border)};
+    const int64_t jump = form->stride == 2 ? check_integer(c, 1, 2) : 1;
     *channels = check_integer(c, 0, 9) == 0 ? check_integer(c, 500, 540) : check_integer(c, 1, 3 * c->kernels->lanes + 1);
-    g.channels = *channels + check_integer(c, 0, 3);
+    g.pixel = jump * (*channels + check_integer(c, 0, 3));
+    g.line = jump * g.width * g.pixel;
+    g.image = jump * g.height * g.line;
     g.rows = (g.height + g.top + form->step - 1) / form->step;
     g.columns = (g.width + g.left + form->step - 1) / form->step;
     return g;
 }
 
-/* Offset of pixel (i, j) of a tile, or -1 outside the image. */
+#define OUTSIDE INT64_MIN
+/* Offset of pixel (i, j) of a tile. */
 static int64_t pixel(const cc_winograd_kernels *form, const cc_winograd_grid *g, int64_t tile, int64_t i, int64_t j)
 {
     const int64_t image = tile / (g->rows * g->columns), rest = tile % (g->rows * g->columns);
     const int64_t y = form->step * (rest / g->columns) - g->top + i, x = form->step * (rest % g->columns) - g->left + j;
     if (y < 0 || y >= g->height || x < 0 || x >= g->width)
-        return -1;
-    return ((image * g->height + y) * g->width + x) * g->channels;
+        return OUTSIDE;
+    return image * g->image + y * g->line + x * g->pixel;
+}
+
+/* Begin of the images in `floats`; a strided form may see them turned. */
+static int64_t turn(check *c, const cc_winograd_kernels *form, cc_winograd_grid *g)
+{
+    if (form->stride == 1 || check_integer(c, 0, 1) == 0)
+        return 0;
+    const int64_t last = (g->height - 1) * g->line + (g->width - 1) * g->pixel;
+    g->line = -g->line;
+    g->pixel = -g->pixel;
+    return last;
 }
 
 enum { IMAGES = 2 };
@@ -129,17 +186,18 @@ static void random_run(check *c, const cc_winograd_grid *g, int64_t *first, int6
     *tiles = check_integer(c, 1, all - *first < 5 ? all - *first : 5);
 }
 
-static void spread(check *c, const cc_winograd_kernels *form, bool gradient)
+static void spread(check *c, const cc_winograd_kernels *form, int phase, bool gradient)
 {
     int64_t channels, first, tiles, size;
     cc_winograd_grid g = random_grid(c, form, gradient ? 0 : form->taps - 1, &channels);
-    float *zeros = check_f32(c, g.width * g.channels);
-    memset(zeros, 0, (size_t)(g.width * g.channels) * sizeof(float));
+    float *zeros = check_f32(c, g.line);
+    memset(zeros, 0, (size_t)g.line * sizeof(float));
     g.zeros = zeros;
     random_run(c, &g, &first, &tiles);
-    const int step = (int)form->step, edge = gradient ? step : 6;
-    const matrix m = gradient ? powers(step, false) : input_matrix();
-    const float *image = check_f32(c, IMAGES * g.height * g.width * g.channels);
+    const int step = (int)form->step, points = (int)form->points, edge = gradient ? step : points;
+    const matrix m = gradient ? powers(points, step, false) : input_matrix(points);
+    const float *image = check_f32(c, IMAGES * g.image);
+    image += turn(c, form, &g);
     const cc_winograd_planes v = random_planes(c, tiles, channels, &size);
     double *expected = as_double(c, v.data, size);
     for (int64_t t = 0; t < tiles; t++)
@@ -148,127 +206,135 @@ static void spread(check *c, const cc_winograd_kernels *form, bool gradient)
             for (int i = 0; i < edge; i++)
                 for (int j = 0; j < edge; j++) {
                     const int64_t p = pixel(form, &g, first + t, i, j);
-                    x[i][j] = p >= 0 && k < channels ? (double)image[p + k] : 0;
+                    x[i][j] = p != OUTSIDE && k < channels ? (double)image[p + k] : 0;
                 }
-            apply(m, x, y);
-            for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
-                expected[at(&v, xi, t, k)] = y[xi / 6][xi % 6];
+            apply((both){m, m}, x, y);
+            for (int xi = 0; xi < points * points; xi++)
+                if (gradient || has(form, phase, xi))
+                    expected[at(&v, xi, t, k)] = y[xi / points][xi % points];
         }
     if (gradient)
         form->gradient(&g, image, channels, first, tiles, &v);
     else
-        form->input(&g, image, channels, first, tiles, &v);
+        form->input[phase](&g, image, channels, first, tiles, &v);
     check_near_f32(c, v.data, expected, size, EPS, SCALE);
     check_done(c);
 }
 
-static void output(check *c, const cc_winograd_kernels *form)
+static void output(check *c, const cc_winograd_kernels *form, int phase)
 {
     FORM_SLOT(c, form, output);
-    const int step = (int)form->step;
+    const int step = (int)form->step, points = (int)form->points;
     int64_t channels, first, tiles, size;
-    const cc_winograd_grid g = random_grid(c, form, 0, &channels);
+    cc_winograd_grid g = random_grid(c, form, form->stride - 1, &channels);
     random_run(c, &g, &first, &tiles);
-    const int64_t options = check_integer(c, 0, 15), pixels = IMAGES * g.height * g.width * g.channels;
+    const int64_t options = check_integer(c, 0, 15), pixels = IMAGES * g.image, begin = turn(c, form, &g);
     const float *bias = check_f32(c, channels), *scale = check_f32(c, channels), *residual = check_f32(c, pixels);
     const bool with_bias = (options & 1) != 0, with_residual = (options & 2) != 0, relu = (options & 4) != 0;
     const bool with_scale = (options & 8) != 0;
     const cc_winograd_planes m = random_planes(c, tiles, channels, &size);
-    for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
+    for (int xi = 0; xi < points * points; xi++)
         for (int64_t t = 0; t < tiles; t++)
             for (int64_t k = channels; k < filled(c, channels); k++)
                 m.data[at(&m, xi, t, k)] = 0;
     float *image = check_f32(c, pixels);
     double *expected = as_double(c, image, pixels), largest = 0, total = 0;
-    const matrix a = transposed(powers(step, false));
+    const matrix a = transposed(powers(points, step, false));
     for (int64_t t = 0; t < tiles; t++)
         for (int64_t k = 0; k < channels; k++) {
             double x[6][6], y[6][6];
-            for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
-                x[xi / 6][xi % 6] = (double)m.data[at(&m, xi, t, k)];
-            apply(a, x, y);
+            for (int xi = 0; xi < points * points; xi++)
+                x[xi / points][xi % points] = has(form, phase, xi) ? (double)m.data[at(&m, xi, t, k)] : 0;
+            apply((both){a, a}, x, y);
             for (int i = 0; i < step; i++)
                 for (int j = 0; j < step; j++) {
                     const int64_t p = pixel(form, &g, first + t, i, j);
                     total += fabs(y[i][j]);
-                    if (p < 0)
+                    if (p == OUTSIDE)
                         continue;
                     largest = fmax(largest, fabs(y[i][j]));
                     double value = y[i][j] * (with_scale ? (double)scale[k] : 1) + (with_bias ? (double)bias[k] : 0);
-                    value += with_residual ? (double)residual[p + k] : 0;
-                    expected[p + k] = relu && value < 0 ? 0 : value;
+                    value += with_residual ? (double)residual[begin + p + k] : 0;
+                    expected[begin + p + k] = relu && value < 0 ? 0 : value;
                 }
         }
-    const float bound = form->output(&g, &m, channels, first, tiles, with_scale ? scale : NULL,
-                                     with_bias ? bias : NULL, with_residual ? residual : NULL, relu, image);
+    const float bound = form->output[phase](&g, &m, channels, first, tiles, with_scale ? scale : NULL,
+                                            with_bias ? bias : NULL, with_residual ? residual + begin : NULL, relu,
+                                            image + begin);
     check_near_f32(c, image, expected, pixels, EPS, SCALE);
     EXPECT(c, (double)bound >= largest * 0.999 && (double)bound <= total * 1.001);
     const int64_t last = first + tiles - 1;
-    if (pixel(form, &g, last, 1, 1) >= 0) {
+    if (pixel(form, &g, last, 1, 1) != OUTSIDE) {
         m.data[at(&m, 14, tiles - 1, channels - 1)] = INFINITY;
-        EXPECT(c, !isfinite(form->output(&g, &m, channels, first, tiles, NULL, NULL, NULL, false, image)));
+        EXPECT(c, !isfinite(form->output[phase](&g, &m, channels, first, tiles, NULL, NULL, NULL, false, image + begin)));
     }
     check_done(c);
 }
 
-static void weight(check *c, const cc_winograd_kernels *form, bool turned)
+static void weight(check *c, const cc_winograd_kernels *form, int phase, bool back)
 {
+    const bool turned = back && form->stride == 1;
     const int taps = (int)form->taps, area = taps * taps;
     const int64_t inputs = check_integer(c, 1, 2 * c->kernels->lanes + 3), outputs = check_integer(c, 1, 2 * c->kernels->lanes + 3);
-    const int64_t row = area * (inputs + check_integer(c, 0, 2)), rows = turned ? outputs : inputs;
-    const int64_t columns = turned ? inputs : outputs;
+    const int64_t row = area * (inputs + check_integer(c, 0, 2)), rows = back ? outputs : inputs;
+    const int64_t columns = back ? inputs : outputs;
     const float *w = check_f32(c, (outputs - 1) * row + inputs * area);
     int64_t size;
     const cc_winograd_planes u = random_planes(c, rows, columns, &size);
     double *expected = as_double(c, u.data, size);
-    const matrix g = powers(taps, true);
+    const int points = (int)form->points;
+    const both g = kernel_powers(form, phase);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t k = 0; k < filled(c, columns); k++) {
             double x[6][6] = {{0}}, y[6][6];
             for (int e = 0; e < area && k < columns; e++)
-                x[e / taps][e % taps] = (double)(turned ? w[r * row + k * area + area - 1 - e] : w[k * row + r * area + e]);
+                x[e / taps][e % taps] =
+                    (double)(back ? w[r * row + k * area + (turned ? area - 1 - e : e)] : w[k * row + r * area + e]);
             apply(g, x, y);
-            for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
-                expected[at(&u, xi, r, k)] = y[xi / 6][xi % 6];
+            for (int xi = 0; xi < points * points; xi++)
+                if (has(form, phase, xi))
+                    expected[at(&u, xi, r, k)] = y[xi / points][xi % points];
         }
-    if (turned)
-        form->weight_turned(w, row, outputs, inputs, &u);
+    if (back)
+        form->weight_back[phase](w, row, outputs, inputs, &u);
     else
-        form->weight(w, row, inputs, outputs, &u);
+        form->weight[phase](w, row, inputs, outputs, &u);
     check_near_f32(c, u.data, expected, size, EPS, SCALE);
     check_done(c);
 }
 
 static void weight_gradient(check *c, const cc_winograd_kernels *form)
 {
-    const int taps = (int)form->taps, area = taps * taps;
+    const int taps = (int)form->taps, area = taps * taps, points = (int)form->points;
     const int64_t inputs = check_integer(c, 1, 2 * c->kernels->lanes + 3), outputs = check_integer(c, 1, 2 * c->kernels->lanes + 3);
     const int64_t row = area * (inputs + check_integer(c, 0, 2)), count = (outputs - 1) * row + inputs * area;
-    int64_t size;
-    const cc_winograd_planes u = random_planes(c, inputs, outputs, &size);
+    int64_t size, w_size;
     float *dw = check_f32(c, count);
-    double *expected = as_double(c, dw, count), total = 0;
-    for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
-        for (int64_t i = 0; i < inputs; i++)
-            for (int64_t o = outputs; o < filled(c, outputs); o++)
-                u.data[at(&u, xi, i, o)] = 0;
-    const matrix g = transposed(powers(taps, true));
-    for (int64_t i = 0; i < inputs; i++)
-        for (int64_t o = 0; o < outputs; o++) {
-            double x[6][6], y[6][6];
-            for (int xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
-                x[xi / 6][xi % 6] = (double)u.data[at(&u, xi, i, o)];
-            apply(g, x, y);
-            for (int e = 0; e < area; e++) {
-                expected[o * row + i * area + e] += y[e / taps][e % taps];
-                total += fabs(y[e / taps][e % taps]);
-            }
-        }
-    int64_t w_size;
+    double *expected = as_double(c, dw, count);
     const cc_winograd_planes w = random_planes(c, inputs, outputs, &w_size);
     FORM_SLOT(c, form, weight_gradient);
-    const float sum = form->weight_gradient(&u, inputs, outputs, &w);
-    EXPECT(c, fabs((double)sum - total) <= 1e-4 * total);
+    for (int phase = 0; phase < form->phases; phase++) {
+        const cc_winograd_planes u = random_planes(c, inputs, outputs, &size);
+        for (int xi = 0; xi < points * points; xi++)
+            for (int64_t i = 0; i < inputs; i++)
+                for (int64_t o = outputs; o < filled(c, outputs); o++)
+                    u.data[at(&u, xi, i, o)] = 0;
+        const both powers = kernel_powers(form, phase), g = {transposed(powers.down), transposed(powers.across)};
+        double total = 0;
+        for (int64_t i = 0; i < inputs; i++)
+            for (int64_t o = 0; o < outputs; o++) {
+                double x[6][6], y[6][6];
+                for (int xi = 0; xi < points * points; xi++)
+                    x[xi / points][xi % points] = has(form, phase, xi) ? (double)u.data[at(&u, xi, i, o)] : 0;
+                apply(g, x, y);
+                for (int e = 0; e < area; e++) {
+                    expected[o * row + i * area + e] += y[e / taps][e % taps];
+                    total += fabs(y[e / taps][e % taps]);
+                }
+            }
+        const float sum = form->weight_gradient[phase](&u, inputs, outputs, &w);
+        EXPECT(c, fabs((double)sum - total) <= 1e-4 * total);
+    }
     FORM_SLOT(c, form, weight_add);
     form->weight_add(&w, inputs, outputs, dw, row);
     check_near_f32(c, dw, expected, count, EPS, SCALE);
@@ -279,18 +345,25 @@ void check_winograd(check *c)
 {
     for (int f = 0; f < CC_WINOGRAD_FORMS; f++) {
         const cc_winograd_kernels *form = &c->kernels->winograd[f];
+        SLOT_DATA(c, winograd[f].stride);
         SLOT_DATA(c, winograd[f].step);
         SLOT_DATA(c, winograd[f].taps);
-        EXPECT(c, form->step + form->taps == 7);
-        FORM_SLOT(c, form, input);
-        spread(c, form, false);
+        SLOT_DATA(c, winograd[f].points);
+        SLOT_DATA(c, winograd[f].phases);
+        SLOT_DATA(c, winograd[f].whole);
+        EXPECT(c, form->step + cc_ceil_div(form->taps, form->stride) == form->points + 1);
+        EXPECT(c, has(form, (int)form->whole, 0));
         FORM_SLOT(c, form, gradient);
-        spread(c, form, true);
-        output(c, form);
-        FORM_SLOT(c, form, weight);
-        weight(c, form, false);
-        FORM_SLOT(c, form, weight_turned);
-        weight(c, form, true);
+        spread(c, form, 0, true);
         weight_gradient(c, form);
+        FORM_SLOT(c, form, input);
+        FORM_SLOT(c, form, weight);
+        FORM_SLOT(c, form, weight_back);
+        for (int phase = 0; phase < form->phases; phase++) {
+            spread(c, form, phase, false);
+            output(c, form, phase);
+            weight(c, form, phase, false);
+            weight(c, form, phase, true);
+        }
     }
 }

@@ -1,4 +1,4 @@
-/* conv/winograd.h -- what the two halves of the Winograd algorithm share. */
+/* conv/winograd.h -- what the parts of the Winograd algorithms share. */
 #ifndef CC_CONV_WINOGRAD_H
 #define CC_CONV_WINOGRAD_H
 
@@ -10,8 +10,49 @@
 /* Results below this were computed too near the denormals to be as accurate as direct convolution. */
 #define CC_WINOGRAD_SMALLEST 0x1p-100f
 
-/* The form for the conv's kernel, or NULL. */
+/* Channels beyond this are in no memory; up to it, no size of scratch overflows. */
+#define CC_WINOGRAD_MANY_CHANNELS (1 << 24)
+
+/* The form for the conv's kernel and stride, or NULL. */
 const cc_winograd_kernels *cc_winograd_form(const cc_kernels *kernels, const cc_conv *conv);
+
+/* The images of x, or of y: all of them, or apart the phases between which a stride jumps. */
+typedef struct cc_winograd_side {
+    int phases;
+    cc_winograd_grid grid[CC_WINOGRAD_PHASES];
+    int64_t first[CC_WINOGRAD_PHASES]; /* the float at which the phase begins */
+} cc_winograd_side;
+
+/* Those of a pass: it reads x and writes y, or reads dy and writes dx, or reads x and dy. */
+void cc_winograd_sides(const cc_conv *conv, const cc_winograd_kernels *form, cc_pass pass, cc_winograd_side *x,
+                       cc_winograd_side *y);
+
+/* Floats of a line. */
+int64_t cc_winograd_line(const cc_winograd_side *side);
+
+/* The phases [begin, end) that have place xi. */
+void cc_winograd_places(const cc_winograd_kernels *form, int64_t xi, int64_t *begin, int64_t *end);
+
+/* Forward; or with `back` backward_data: x is dy, y is dx. */
+typedef struct cc_winograd_pass {
+    cc_winograd_side from, to;
+    const float *x, *w, *scale, *bias, *residual;
+    float *y;
+    bool back, relu;
+} cc_winograd_pass;
+
+/* `sound` tells whether y is what direct convolution would give. */
+cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, const cc_winograd_pass *pass, bool *sound);
+
+/* Of the descriptors. */
+bool cc_winograd_supports(const cc_context *context, const cc_conv *conv, bool strided);
+cc_status cc_winograd_forward(const cc_context *context, const cc_conv *conv, const void *x, const void *w, const void *b,
+                              const cc_epilogue *epilogue, void *y);
+cc_status cc_winograd_backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
+                                    const void *residual, void *dx);
+cc_status cc_winograd_add_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy, void *dw);
+cc_status cc_winograd_give_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
+                                  const cc_sink *sink, int64_t begin);
 
 /* Channels cut into blocks as wide as a register tile. */
 typedef struct cc_winograd_columns {

@@ -1,8 +1,10 @@
-/* conv/winograd_weight.c -- backward_weight by the adjoints of F(4x4, 3x3) and F(2x2, 5x5) (kernels/winograd.h).
+/* conv/winograd_weight.c -- backward_weight by the adjoints of Winograd's convolutions (kernels/winograd.h).
  *
- *     for a run of tiles:  V = transform(x), D = transform(dy)       36 x (tiles x channels)
- *                          U[xi] += V[xi]' D[xi]                     36 x (inputs x outputs)
+ *     for a run of tiles:  V = transform(x), D = transform(dy)       places x (tiles x channels)
+ *                          U[xi] += V[xi]' D[xi]                     places x (inputs x outputs)
  *     dw += transform(U)
+ *
+ * Phases of x (winograd.h) are more inputs.
  *
  * Few channels: tiles are cut into shares, each with a U of its own, so that threads never wait and V, D
  * and U stay in a core's cache. Many channels: threads share the runs and cut U into places and blocks
@@ -32,7 +34,8 @@ typedef struct job {
     const cc_kernels *kernels;
     const cc_winograd_kernels *form;
     int64_t area; /* of a kernel */
-    cc_winograd_grid x_grid, dy_grid;
+    int64_t places;
+    cc_winograd_side x_side, dy_side;
     cc_winograd_columns columns; /* blocks of outputs */
     const float *x, *dy;
     const cc_winograd_gradient *to;
@@ -68,13 +71,16 @@ static cc_winograd_planes shifted(cc_winograd_planes planes, int64_t floats)
 static void transform(const job *j, int64_t first, int64_t tiles, const cc_winograd_planes *v,
                       const cc_winograd_planes *d)
 {
-    j->form->input(&j->x_grid, j->x, j->inputs, first, tiles, v);
-    j->form->gradient(&j->dy_grid, j->dy, j->columns.channels, first, tiles, d);
+    for (int p = 0; p < j->x_side.phases; p++) {
+        const cc_winograd_planes rows = shifted(*v, p * (j->inputs / SLICE) * v->block);
+        j->form->input[p](&j->x_side.grid[p], j->x + j->x_side.first[p], j->inputs, first, tiles, &rows);
+    }
+    j->form->gradient(&j->dy_side.grid[0], j->dy, j->columns.channels, first, tiles, d);
 }
 
 /* u (inputs x a block of outputs) = [u +] V[xi]' D[xi], the inputs from `input` on, over `tiles` tiles. */
-static void multiply(const job *j, int64_t xi, int64_t input, int64_t inputs, int64_t block, int64_t tiles,
-                     const cc_winograd_planes *v, const cc_winograd_planes *d, float *u, bool accumulate)
+static void multiply_phase(const job *j, int64_t xi, int64_t input, int64_t inputs, int64_t block, int64_t tiles,
+                           const cc_winograd_planes *v, const cc_winograd_planes *d, float *u, bool accumulate)
 {
     const int64_t vectors = cc_winograd_vectors(j->kernels, &j->columns, block), chunks = cc_ceil_div(tiles, DEPTH);
     const cc_gemm_tile_t *tile = j->kernels->gemm.tile_t[vectors];
@@ -94,6 +100,16 @@ static void multiply(const job *j, int64_t xi, int64_t input, int64_t inputs, in
     }
 }
 
+/* The same for every phase that has the place; in u, those of the next stand `apart` rows further. */
+static void multiply(const job *j, int64_t xi, int64_t input, int64_t inputs, int64_t apart, int64_t block, int64_t tiles,
+                     const cc_winograd_planes *v, const cc_winograd_planes *d, float *u, bool accumulate)
+{
+    int64_t begin, end;
+    cc_winograd_places(j->form, xi, &begin, &end);
+    for (int64_t p = begin; p < end; p++)
+        multiply_phase(j, xi, p * j->inputs + input, inputs, block, tiles, v, d, u + p * apart * j->u.width, accumulate);
+}
+
 /* Items: shares. */
 static void share_task(void *argument, int64_t begin, int64_t end, int part)
 {
@@ -105,9 +121,9 @@ static void share_task(void *argument, int64_t begin, int64_t end, int part)
         for (int64_t t = first; t < last; t += j->run) {
             const int64_t tiles = cc_min(j->run, last - t);
             transform(j, t, tiles, &v, &d);
-            for (int64_t xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
+            for (int64_t xi = 0; xi < j->places; xi++)
                 for (int64_t block = 0; block < j->columns.blocks; block++)
-                    multiply(j, xi, 0, j->inputs, block, tiles, &v, &d, u + xi * j->u.plane + block * j->u.block,
+                    multiply(j, xi, 0, j->inputs, j->inputs, block, tiles, &v, &d, u + xi * j->u.plane + block * j->u.block,
                              t > first);
         }
     }
@@ -129,8 +145,8 @@ static void place_task(void *argument, int64_t begin, int64_t end, int part)
     (void)part;
     for (int64_t i = begin; i < end; i++) {
         const int64_t xi = i / j->columns.blocks, block = i % j->columns.blocks;
-        multiply(j, xi, 0, j->inputs, block, j->now, &j->v, &j->d, j->u.data + xi * j->u.plane + block * j->u.block,
-                 j->first > 0);
+        multiply(j, xi, 0, j->inputs, j->inputs, block, j->now, &j->v, &j->d,
+                 j->u.data + xi * j->u.plane + block * j->u.block, j->first > 0);
     }
 }
 
@@ -147,12 +163,17 @@ static void deliver(const job *j, const patch *p, float *rows, int64_t row)
     }
 }
 
-static void finish(job *j, int64_t index, const cc_winograd_planes *u, int part)
+/* In u, the next phase's rows are `apart` further. */
+static void finish(job *j, int64_t index, const cc_winograd_planes *u, int64_t apart, int part)
 {
     const patch p = find_patch(j, index);
     const cc_winograd_planes w = shifted(j->w, part * j->part_floats);
-    const float magnitude = j->form->weight_gradient(u, p.inputs, p.outputs, &w);
-    j->unsound[index] = !cc_winograd_sound(&magnitude, 1);
+    float magnitude[CC_WINOGRAD_PHASES];
+    for (int phase = 0; phase < j->x_side.phases; phase++) {
+        const cc_winograd_planes rows = shifted(*u, phase * apart * u->width);
+        magnitude[phase] = j->form->weight_gradient[phase](&rows, p.inputs, p.outputs, &w);
+    }
+    j->unsound[index] = !cc_winograd_sound(magnitude, j->x_side.phases);
     if (j->unsound[index])
         return;
     if (j->to->sink == NULL) {
@@ -174,10 +195,22 @@ static void patch_task(void *argument, int64_t begin, int64_t end, int part)
     const cc_winograd_planes u = shifted(j->u, part * j->u_floats);
     for (int64_t i = begin; i < end; i++) {
         const patch p = find_patch(j, i);
-        for (int64_t xi = 0; xi < CC_WINOGRAD_PLACES; xi++)
-            multiply(j, xi, p.input, p.inputs, p.block, j->now, &j->v, &j->d, u.data + xi * u.plane, false);
-        finish(j, i, &u, part);
+        for (int64_t xi = 0; xi < j->places; xi++)
+            multiply(j, xi, p.input, p.inputs, PATCH, p.block, j->now, &j->v, &j->d, u.data + xi * u.plane, false);
+        finish(j, i, &u, PATCH, part);
     }
+}
+
+/* u = the sum over the shares, of `inputs` inputs. */
+static void add_shares(const job *j, int64_t xi, int64_t inputs, const cc_winograd_planes *u)
+{
+    int64_t begin, end;
+    cc_winograd_places(j->form, xi, &begin, &end);
+    for (int64_t share = 1; share < j->shares; share++)
+        for (int64_t phase = begin; phase < end; phase++) {
+            float *sum = u->data + xi * u->plane + phase * j->inputs * u->width;
+            j->kernels->eltwise.add_f32(sum, sum + share * j->u_floats, sum, inputs * u->width);
+        }
 }
 
 /* Items: patches, of the sum over the shares. */
@@ -187,12 +220,9 @@ static void sum_task(void *argument, int64_t begin, int64_t end, int part)
     for (int64_t i = begin; i < end; i++) {
         const patch p = find_patch(j, i);
         const cc_winograd_planes u = shifted(j->u, p.block * j->u.block + p.input * j->u.width);
-        for (int64_t share = 1; share < j->shares; share++)
-            for (int64_t xi = 0; xi < CC_WINOGRAD_PLACES; xi++) {
-                float *sum = u.data + xi * u.plane;
-                j->kernels->eltwise.add_f32(sum, sum + share * j->u_floats, sum, p.inputs * u.width);
-            }
-        finish(j, i, &u, part);
+        for (int64_t xi = 0; xi < j->places; xi++)
+            add_shares(j, xi, p.inputs, &u);
+        finish(j, i, &u, j->inputs, part);
     }
 }
 
@@ -229,7 +259,7 @@ static cc_status repair(const cc_context *context, const cc_conv *conv, const fl
 static void run_tasks(const cc_context *context, job *j, int parts)
 {
     cc_pool *pool = context->pool;
-    const int64_t products = CC_WINOGRAD_PLACES * j->columns.blocks;
+    const int64_t products = j->places * j->columns.blocks;
     const int patch_parts = cc_parts(pool, j->patches, 1);
     if (j->shares > 1)
         cc_parallel_each(pool, parts, j->shares, share_task, j);
@@ -263,23 +293,22 @@ static cc_status run_group(const cc_context *context, const cc_conv *conv, const
 cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *conv, const float *x, const float *dy,
                                       const cc_winograd_gradient *to)
 {
-    const cc_window *w = &conv->window;
     const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
     const int64_t icg = conv->ic / conv->groups, ocg = conv->oc / conv->groups;
-    const int64_t rows = cc_ceil_div(w->output[1], form->step), columns = cc_ceil_div(w->output[2], form->step);
     job j = {
-        .kernels = context->kernels, .form = form, .area = form->taps * form->taps,
-        .x_grid = {w->input[1], w->input[2], conv->ic, w->pad_before[1], w->pad_before[2], rows, columns, NULL},
-        .dy_grid = {w->output[1], w->output[2], conv->oc, 0, 0, rows, columns, NULL},
-        .columns = cc_winograd_cut(context->kernels, ocg),
-        .inputs = icg, .tiles = conv->n * rows * columns,
+        .kernels = context->kernels, .form = form, .area = form->taps * form->taps, .places = form->points * form->points,
+        .columns = cc_winograd_cut(context->kernels, ocg), .inputs = icg,
     };
-    const int64_t v_width = cc_ceil_div(j.inputs, SLICE) * SLICE, d_width = j.columns.width * j.columns.blocks;
+    cc_winograd_sides(conv, form, CC_BACKWARD_WEIGHT, &j.x_side, &j.dy_side);
+    const cc_winograd_grid *grid = &j.dy_side.grid[0];
+    j.tiles = conv->n * grid->rows * grid->columns;
+    const int64_t phases = j.x_side.phases, inputs = phases * icg;
+    const int64_t v_width = cc_ceil_div(inputs, SLICE) * SLICE, d_width = j.columns.width * j.columns.blocks;
     j.patches_down = cc_ceil_div(j.inputs, PATCH);
     j.patches = j.patches_down * j.columns.blocks;
-    int64_t u_plane = j.inputs * d_width + 16;
+    int64_t u_plane = inputs * d_width + 16;
     j.shares = 1;
-    while (j.shares * 2 * CC_WINOGRAD_PLACES * u_plane <= SHARED_FLOATS && j.shares * 2 * SHARE <= j.tiles)
+    while (j.shares * 2 * j.places * u_plane <= SHARED_FLOATS && j.shares * 2 * SHARE <= j.tiles)
         j.shares *= 2;
     /* A longer run reads and writes U less often, but its V and D need more room. */
     const int64_t balance = v_width * d_width / (v_width + d_width);
@@ -287,18 +316,18 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     j.run = cc_ceil_div(j.tiles, cc_ceil_div(j.tiles, longest));
     j.patchwise = j.shares == 1 && j.tiles <= FEW_TILES;
     if (j.patchwise)
-        u_plane = PATCH * j.columns.width + 16;
+        u_plane = phases * PATCH * j.columns.width + 16;
 
     const int64_t v_plane = j.run * v_width + 16, d_plane = j.run * d_width + 16, w_plane = PATCH * j.columns.width + 16;
     const int parts = cc_parts(context->pool, j.shares > 1 ? j.shares : j.patches, 1);
     const int64_t runs = j.shares > 1 ? parts : 1, sums = j.patchwise ? parts : j.shares;
-    j.v_floats = CC_WINOGRAD_PLACES * v_plane;
-    j.d_floats = CC_WINOGRAD_PLACES * d_plane;
-    j.u_floats = CC_WINOGRAD_PLACES * u_plane;
+    j.v_floats = j.places * v_plane;
+    j.d_floats = j.places * d_plane;
+    j.u_floats = j.places * u_plane;
     j.w_floats = j.area * w_plane;
     j.part_floats = to->sink == NULL ? j.w_floats : 2 * j.w_floats;
     const int patch_parts = cc_parts(context->pool, j.patches, 1);
-    const int64_t line = w->input[2] * conv->ic;
+    const int64_t line = cc_winograd_line(&j.x_side);
     const int64_t floats = runs * (j.v_floats + j.d_floats) + sums * j.u_floats + patch_parts * j.part_floats + line;
     float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float) + (size_t)j.patches * sizeof(bool));
     if (memory == NULL)
@@ -306,11 +335,11 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     float *d = memory + runs * j.v_floats, *u = d + runs * j.d_floats;
     j.v = (cc_winograd_planes){memory, v_plane, SLICE, j.run * SLICE};
     j.d = (cc_winograd_planes){d, d_plane, j.columns.width, j.run * j.columns.width};
-    j.u = (cc_winograd_planes){u, u_plane, j.columns.width, j.patchwise ? 0 : j.inputs * j.columns.width};
+    j.u = (cc_winograd_planes){u, u_plane, j.columns.width, j.patchwise ? 0 : inputs * j.columns.width};
     j.w = (cc_winograd_planes){u + sums * j.u_floats, w_plane, j.columns.width, 0};
     float *zeros = j.w.data + patch_parts * j.part_floats;
     memset(zeros, 0, (size_t)line * sizeof(float));
-    j.x_grid.zeros = zeros;
+    j.x_side.grid[0].zeros = zeros;
     j.unsound = (bool *)(void *)(memory + floats);
     cc_status status = CC_OK;
     for (int64_t g = 0; g < conv->groups && status == CC_OK; g++)

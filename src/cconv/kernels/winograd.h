@@ -1,4 +1,4 @@
-/* kernels/winograd.h -- the transforms of Winograd's convolutions F(4x4, 3x3) and F(2x2, 5x5).
+/* kernels/winograd.h -- the transforms of Winograd's convolutions F(4x4, 3x3), F(2x2, 5x5) and, for stride 2, F(4x4, 2x2).
  *
  *   Y = A' [(G w G') * (B' x B)] A       x: 6x6 input tile, w: 3x3 or 5x5 kernel, Y: 4x4 or 2x2 output tile
  *
@@ -10,6 +10,11 @@
  * Interpolation points 0, +-5/8, +-3/2 and infinity: squares and their products are exact in float32, and
  * rounding errors are half those of the textbook's 0, +-1, +-2 (the points oneDNN once chose).
  * Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015.
+ *
+ * A 3x3 convolution of stride 2 is the sum of four of stride 1 over the four phases of its image, the pixels of even and odd
+ * rows and columns. Along each axis one phase meets taps 0 and 2, the other tap 1 alone, to which a tap of 0 is put
+ * in front. Without the point at infinity a transform has 5x5 places; those of point 0 vanish for the lone tap: of
+ * 4 x 25 products 81 remain, for 16 outputs that take 144 by the definition.
  */
 #ifndef CC_KERNELS_WINOGRAD_H
 #define CC_KERNELS_WINOGRAD_H
@@ -17,20 +22,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CC_WINOGRAD_FORMS 2
-#define CC_WINOGRAD_PLACES 36 /* elements of a transformed tile */
+#define CC_WINOGRAD_FORMS 3
+#define CC_WINOGRAD_PLACES 36 /* elements of a transformed tile, at most */
+
+/* Phases of the strided form, in an order in which those that share a place are neighbours: rows of two taps with columns
+ * of one; two and two; one and two; one and one. Other forms have one phase. */
+#define CC_WINOGRAD_PHASES 4
+#define CC_WINOGRAD_LONE_ROW(phase) ((phase) >= 2)
+#define CC_WINOGRAD_LONE_COLUMN(phase) ((phase) == 0 || (phase) == 3)
 
 /* Channels-last images cut into tiles: tile t, counted over (image, row, column), starts at pixel
- * (step*row - top, step*column - left). Pixels outside the image read as 0 and are not written. Grids of outputs have top and
- * left 0. */
+ * (step*row - top, step*column - left). Pixels outside the image read as 0 and are not written. Distances may be those of a phase, or negative: the image turned by 180 degrees. */
 typedef struct cc_winograd_grid {
-    int64_t height, width, channels; /* `channels` is the distance of neighbouring pixels */
+    int64_t height, width;
+    int64_t pixel, line, image; /* floats from each to the next */
     int64_t top, left;
     int64_t rows, columns; /* tiles of an image */
-    const float *zeros;    /* width * channels of them, for `input` */
+    const float *zeros;    /* a line of them, for forms of one phase */
 } cc_winograd_grid;
 
-/* 36 matrices; element (r, c) of the one for place xi stands at
+/* A matrix for each place; element (r, c) of the one for place xi stands at
  *   data[xi*plane + c/width*block + r*width + c%width]
  * i.e. each is cut into blocks of `width` columns. `width` is a multiple of the vector length. */
 typedef struct cc_winograd_planes {
@@ -38,33 +49,36 @@ typedef struct cc_winograd_planes {
     int64_t plane, width, block;
 } cc_winograd_planes;
 
-/* One form; the table has F(4x4, 3x3) and F(2x2, 5x5). */
+/* Functions are those of a phase. */
 typedef struct cc_winograd_kernels {
-    /* Outputs of a tile and elements of a kernel, along each axis. */
-    int64_t step, taps;
+    /* Outputs of a tile and elements of a kernel, along each axis; of the kernel that is convolved, whatever a phase sees of it.
+     * A transformed tile has points * points places, all of which phase `whole` has. */
+    int64_t stride, step, taps, points, phases, whole;
 
     /* Rows of v: tiles first .. first+tiles-1; columns: channels. Columns that fill up the last vector
      * become 0. */
-    void (*input)(const cc_winograd_grid *grid, const float *image, int64_t channels, int64_t first, int64_t tiles,
-                  const cc_winograd_planes *v);
-    void (*gradient)(const cc_winograd_grid *grid, const float *image, int64_t channels, int64_t first,
-                     int64_t tiles, const cc_winograd_planes *d);
+    void (*input[CC_WINOGRAD_PHASES])(const cc_winograd_grid *grid, const float *image, int64_t channels, int64_t first,
+                                      int64_t tiles, const cc_winograd_planes *v);
+    void (*gradient)(const cc_winograd_grid *grid, const float *image, int64_t channels, int64_t first, int64_t tiles,
+                     const cc_winograd_planes *d);
 
     /* image = relu(A' m A * scale + bias + residual); scale, bias and residual may be NULL. Returns a bound of the
      * magnitudes of A' m A, their sum: Inf or NaN if any of them is. */
-    float (*output)(const cc_winograd_grid *grid, const cc_winograd_planes *m, int64_t channels, int64_t first,
-                    int64_t tiles, const float *scale, const float *bias, const float *residual, bool relu,
-                    float *image);
+    float (*output[CC_WINOGRAD_PHASES])(const cc_winograd_grid *grid, const cc_winograd_planes *m, int64_t channels,
+                                        int64_t first, int64_t tiles, const float *scale, const float *bias,
+                                        const float *residual, bool relu, float *image);
 
     /* u(i, o) = G w(o, i) G' where w(o, i) are the `area` = taps*taps numbers at w + o*row + i*area; `inputs` rows,
      * `outputs` columns, the last vector filled up with 0. */
-    void (*weight)(const float *w, int64_t row, int64_t inputs, int64_t outputs, const cc_winograd_planes *u);
-    /* u(o, i) of the kernel turned by 180 degrees: `outputs` rows, `inputs` columns. */
-    void (*weight_turned)(const float *w, int64_t row, int64_t outputs, int64_t inputs, const cc_winograd_planes *u);
+    void (*weight[CC_WINOGRAD_PHASES])(const float *w, int64_t row, int64_t inputs, int64_t outputs,
+                                       const cc_winograd_planes *u);
+    /* u(o, i), `outputs` rows, `inputs` columns, of the kernel turned by 180 degrees; the strided form's is not turned. */
+    void (*weight_back[CC_WINOGRAD_PHASES])(const float *w, int64_t row, int64_t outputs, int64_t inputs,
+                                            const cc_winograd_planes *u);
 
-    /* w(i, o) = G' u(i, o) G, of which the first `area` places are taken; returns the sum of the magnitudes. */
-    float (*weight_gradient)(const cc_winograd_planes *u, int64_t inputs, int64_t outputs,
-                             const cc_winograd_planes *w);
+    /* w(i, o) = G' u(i, o) G, of which the phase's of the first `area` places are taken; returns the sum of the magnitudes. */
+    float (*weight_gradient[CC_WINOGRAD_PHASES])(const cc_winograd_planes *u, int64_t inputs, int64_t outputs,
+                                                 const cc_winograd_planes *w);
     /* dw(o, i) += w(i, o) */
     void (*weight_add)(const cc_winograd_planes *w, int64_t inputs, int64_t outputs, float *dw, int64_t row);
 } cc_winograd_kernels;

@@ -1,0 +1,319 @@
+/* conv/winograd_run.c -- forward and backward_data of the Winograd algorithms, whose images are `sides` (winograd.h):
+ *
+ *     for a block of tiles:  V = transform(x)                                places x (tiles x depth)
+ *       for a block of output channels:  M[xi] = V[xi] U[xi]                 places x (tiles x width)
+ *                                        y = transform(M)
+ *
+ * Threads take blocks of tiles so small that V and M stay in cache. Where U is what needs the room, tile
+ * blocks are large, threads take output channels, and transform their weights as they go; where these do not go round,
+ * each takes a share of the tiles as well, and transforms weights that others do.
+ *
+ * Phases of x are more rows of V and U; a place has those of some phases, which stand together. Phases of y
+ * share V, and are convolutions of their own from there on.
+ */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "winograd.h"
+
+/* Channels that stand together in V: a cache line. */
+#define SLICE CC_WINOGRAD_SLICE
+/* Tiles of a block: V, M and U of 64 channels fit into a second-level cache together. */
+#define BLOCK 24
+/* Floats of U from which on it is not kept, tiles of a block then, and rows of the piece that is made. */
+#define LARGE_U (1 << 20)
+#define LARGE_BLOCK 192
+#define PIECE 64
+/* Blocks of columns for each thread from which on it hardly matters that they do not go round, and tiles of a share. */
+#define FEW 4
+#define SPLIT 12
+
+typedef struct job {
+    const cc_kernels *kernels;
+    const cc_winograd_kernels *form;
+    cc_winograd_pass pass;       /* its arrays are those of the group at hand */
+    int64_t inputs, outputs;     /* channels of a group */
+    cc_winograd_columns columns; /* blocks of output channels */
+    bool keep_u;
+    int64_t piece;                /* inputs whose U there is at a time */
+    int64_t row, weights;         /* weights of an output channel, of a group */
+    int64_t tiles, blocks, block; /* in all, blocks of them, the largest block's */
+    int64_t first, now, splits;   /* the block at hand, where threads share it, and the shares its tiles are cut into */
+    cc_winograd_planes u;         /* all of it, or a piece for each part */
+    cc_winograd_planes v, m;      /* of a block; those of the next part are `stride` further */
+    int64_t u_stride, v_stride, m_stride;
+    const int64_t *offset;           /* of the slices of V, phase by phase, for the inputs of a piece */
+    float magnitude[CC_MAX_THREADS]; /* of each part's outputs */
+} job;
+
+cc_winograd_columns cc_winograd_cut(const cc_kernels *kernels, int64_t channels)
+{
+    const int64_t vectors = cc_ceil_div(channels, kernels->lanes);
+    const int64_t count = cc_ceil_div(vectors, kernels->gemm.max_vectors);
+    const int64_t width = cc_ceil_div(vectors, count) * kernels->lanes;
+    return (cc_winograd_columns){channels, width, cc_ceil_div(channels, width)};
+}
+
+int64_t cc_winograd_vectors(const cc_kernels *kernels, const cc_winograd_columns *columns, int64_t block)
+{
+    return cc_ceil_div(cc_winograd_channels(columns, block), kernels->lanes);
+}
+
+const cc_winograd_kernels *cc_winograd_form(const cc_kernels *kernels, const cc_conv *conv)
+{
+    const int64_t *kernel = conv->window.kernel, *stride = conv->window.stride;
+    for (int f = 0; f < CC_WINOGRAD_FORMS; f++)
+        if (kernel[1] == kernels->winograd[f].taps && kernel[2] == kernels->winograd[f].taps &&
+            stride[1] == kernels->winograd[f].stride && stride[2] == kernels->winograd[f].stride)
+            return &kernels->winograd[f];
+    return NULL;
+}
+
+void cc_winograd_places(const cc_winograd_kernels *form, int64_t xi, int64_t *begin, int64_t *end)
+{
+    const bool row = xi < form->points, column = xi % form->points == 0; /* of point 0 */
+    *begin = form->phases > 1 && column;
+    *end = form->phases == 1 ? 1 : row ? 2 : column ? 3 : CC_WINOGRAD_PHASES;
+}
+
+bool cc_winograd_sound(const float *magnitude, int parts)
+{
+    float largest = 0;
+    for (int p = 0; p < parts; p++) {
+        if (!(magnitude[p] <= FLT_MAX))
+            return false;
+        largest = fmaxf(largest, magnitude[p]);
+    }
+    return largest == 0 || largest >= CC_WINOGRAD_SMALLEST;
+}
+
+/* Keep the largest magnitude, and any Inf or NaN. */
+static void note(float *magnitude, float value)
+{
+    if (!(value <= *magnitude)) /* NaN, too */
+        *magnitude = value <= FLT_MAX ? value : INFINITY;
+}
+
+static cc_winograd_planes shifted(cc_winograd_planes planes, int64_t floats)
+{
+    planes.data += floats;
+    return planes;
+}
+
+/* u = the weights of input channels k to k + depth for a block of columns; its rows of the next phase of x are a piece further. */
+static void transform_weights(const job *j, int64_t k, int64_t depth, int64_t block, int phase, const cc_winograd_planes *u)
+{
+    const cc_winograd_kernels *form = j->form;
+    const int64_t c = block * j->columns.width, channels = cc_winograd_channels(&j->columns, block);
+    const int64_t area = form->taps * form->taps;
+    if (j->pass.back) {
+        form->weight_back[phase](j->pass.w + k * j->row + c * area, j->row, depth, channels, u);
+        return;
+    }
+    for (int p = 0; p < j->pass.from.phases; p++) {
+        const cc_winograd_planes rows = shifted(*u, p * j->piece * u->width);
+        form->weight[p](j->pass.w + c * j->row + k * area, j->row, depth, channels, &rows);
+    }
+}
+
+/* v = the tiles of every phase of x. */
+static void transform_input(const job *j, int64_t first, int64_t tiles, const cc_winograd_planes *v)
+{
+    const cc_winograd_side *from = &j->pass.from;
+    for (int p = 0; p < from->phases; p++) {
+        const cc_winograd_planes rows = shifted(*v, p * (j->inputs / SLICE) * v->block);
+        j->form->input[from->phases > 1 ? p : j->form->whole](&from->grid[p], j->pass.x + from->first[p], j->inputs, first,
+                                                              tiles, &rows);
+    }
+}
+
+/* m (tiles x a block of columns) = [m +] v (tiles x depth) u, for each place of a phase of y. */
+static void multiply(const job *j, int64_t tiles, int64_t depth, int64_t block, int phase, const cc_winograd_planes *v,
+                     const cc_winograd_planes *u, const cc_winograd_planes *m, bool accumulate)
+{
+    const int64_t vectors = cc_winograd_vectors(j->kernels, &j->columns, block);
+    const cc_gemm_tile *tile = j->kernels->gemm.tile[vectors];
+    const int64_t strips = cc_ceil_div(tiles, j->kernels->gemm.max_rows[vectors]);
+    const int64_t slices = depth / SLICE, rest = depth % SLICE;
+    for (int64_t xi = 0; xi < j->form->points * j->form->points; xi++) {
+        int64_t begin, end;
+        cc_winograd_places(j->form, xi, &begin, &end);
+        if (j->pass.from.phases == 1) {
+            if (phase < begin || phase >= end)
+                continue;
+            begin = 0;
+            end = 1;
+        }
+        const int64_t *offset = j->offset + begin * slices;
+        const float *b = u->data + xi * u->plane + begin * depth * u->width;
+        for (int64_t s = 0; s < strips; s++) {
+            const int64_t t = tiles * s / strips, rows = tiles * (s + 1) / strips - t;
+            const float *a = v->data + xi * v->plane + t * SLICE;
+            float *c = m->data + xi * m->plane + t * m->width;
+            if (slices > 0)
+                tile[rows]((end - begin) * slices, offset, SLICE, a, SLICE, 1, b, u->width, c, m->width, accumulate, NULL);
+            if (rest > 0)
+                tile[rows](1, NULL, rest, a + slices * v->block, SLICE, 1, b + slices * SLICE * u->width, u->width, c,
+                           m->width, accumulate || slices > 0, NULL);
+        }
+    }
+}
+
+static void finish(job *j, int64_t first, int64_t tiles, int64_t block, int phase, const cc_winograd_planes *m, int part)
+{
+    const cc_winograd_pass *pass = &j->pass;
+    const int64_t c = block * j->columns.width, begin = c + pass->to.first[phase];
+    const float *scale = pass->scale != NULL ? pass->scale + c : NULL;
+    const float *bias = pass->bias != NULL ? pass->bias + c : NULL;
+    const float *residual = pass->residual != NULL ? pass->residual + begin : NULL;
+    const float magnitude = j->form->output[pass->to.phases > 1 ? phase : j->form->whole](
+        &pass->to.grid[phase], m, cc_winograd_channels(&j->columns, block), first, tiles, scale, bias, residual,
+        pass->relu, pass->y + begin);
+    note(&j->magnitude[part], magnitude);
+}
+
+/* Items: slices of the depth, of each block of columns, of each phase of y. */
+static void weight_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    const job *j = argument;
+    const int64_t slices = cc_ceil_div(j->inputs, SLICE);
+    (void)part;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t k = i % slices * SLICE, columns = i / slices;
+        const cc_winograd_planes u = shifted(j->u, columns * j->u.block + k * j->u.width);
+        transform_weights(j, k, cc_min(SLICE, j->inputs - k), columns % j->columns.blocks,
+                          (int)(columns / j->columns.blocks), &u);
+    }
+}
+
+/* Items: blocks of tiles. */
+static void block_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    job *j = argument;
+    const cc_winograd_planes v = shifted(j->v, part * j->v_stride), m = shifted(j->m, part * j->m_stride);
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t first = j->tiles * i / j->blocks, tiles = j->tiles * (i + 1) / j->blocks - first;
+        transform_input(j, first, tiles, &v);
+        for (int64_t columns = 0; columns < j->columns.blocks * j->pass.to.phases; columns++) {
+            const int phase = (int)(columns / j->columns.blocks);
+            const int64_t block = columns % j->columns.blocks;
+            const cc_winograd_planes u = shifted(j->u, columns * j->u.block);
+            multiply(j, tiles, j->inputs, block, phase, &v, &u, &m, false);
+            finish(j, first, tiles, block, phase, &m, part);
+        }
+    }
+}
+
+/* Items: tiles of the block. */
+static void input_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    const job *j = argument;
+    const cc_winograd_planes v = shifted(j->v, begin * SLICE);
+    (void)part;
+    transform_input(j, j->first + begin, end - begin, &v);
+}
+
+/* Items: shares of the tiles, of each block of columns, of each phase of y. */
+static void column_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    job *j = argument;
+    const cc_winograd_planes u = shifted(j->u, part * j->u_stride), m = shifted(j->m, part * j->m_stride);
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t columns = i / j->splits, split = i % j->splits;
+        const int64_t t = j->now * split / j->splits, tiles = j->now * (split + 1) / j->splits - t;
+        const int phase = (int)(columns / j->columns.blocks);
+        const int64_t block = columns % j->columns.blocks;
+        for (int64_t k = 0; k < j->inputs; k += j->piece) {
+            const int64_t depth = cc_min(j->piece, j->inputs - k);
+            const cc_winograd_planes v = shifted(j->v, k / SLICE * j->v.block + t * SLICE);
+            transform_weights(j, k, depth, block, phase, &u);
+            multiply(j, tiles, depth, block, phase, &v, &u, &m, k > 0);
+        }
+        finish(j, j->first + t, tiles, block, phase, &m, part);
+    }
+}
+
+/* The groups' channels stand side by side, their weights behind one another. */
+static void select_group(job *j, const cc_winograd_pass *all, int64_t group)
+{
+    const int64_t c = group * j->outputs;
+    cc_winograd_pass *pass = &j->pass;
+    pass->x = all->x + group * j->inputs;
+    pass->w = all->w + group * j->weights;
+    pass->scale = all->scale != NULL ? all->scale + c : NULL;
+    pass->bias = all->bias != NULL ? all->bias + c : NULL;
+    pass->residual = all->residual != NULL ? all->residual + c : NULL;
+    pass->y = all->y + c;
+}
+
+static void convolve_group(cc_pool *pool, job *j, int parts)
+{
+    const int64_t columns = j->columns.blocks * j->pass.to.phases;
+    if (j->keep_u) {
+        const int64_t items = cc_ceil_div(j->inputs, SLICE) * columns;
+        cc_parallel_each(pool, cc_parts(pool, items, 4), items, weight_task, j);
+        cc_parallel_each(pool, parts, j->blocks, block_task, j);
+        return;
+    }
+    for (int64_t i = 0; i < j->blocks; i++) {
+        j->first = j->tiles * i / j->blocks;
+        j->now = j->tiles * (i + 1) / j->blocks - j->first;
+        cc_parallel_for(pool, cc_parts(pool, j->now, 4), j->now, input_task, j);
+        cc_parallel_each(pool, parts, columns * j->splits, column_task, j);
+    }
+}
+
+cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, const cc_winograd_pass *pass, bool *sound)
+{
+    const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
+    job work = {.kernels = context->kernels, .form = form, .pass = *pass}, *j = &work;
+    j->inputs = (pass->back ? conv->oc : conv->ic) / conv->groups;
+    j->outputs = (pass->back ? conv->ic : conv->oc) / conv->groups;
+    j->row = conv->ic / conv->groups * form->taps * form->taps;
+    j->weights = conv->oc / conv->groups * j->row;
+    j->columns = cc_winograd_cut(context->kernels, j->outputs);
+    const int64_t width = j->columns.width, places = form->points * form->points;
+    const int64_t phases = pass->from.phases, columns = j->columns.blocks * pass->to.phases;
+    const int64_t depth = phases * j->inputs, slices = cc_ceil_div(depth, SLICE);
+    const bool keep_u = j->keep_u = places * depth * width * columns < LARGE_U;
+    j->piece = keep_u ? j->inputs : PIECE / phases;
+    j->tiles = conv->n * pass->to.grid[0].rows * pass->to.grid[0].columns;
+    j->blocks = cc_ceil_div(j->tiles, keep_u ? BLOCK : LARGE_BLOCK);
+    j->block = cc_ceil_div(j->tiles, j->blocks);
+
+    /* One line more keeps the planes off each other's cache sets. */
+    const int64_t u_plane = (keep_u ? depth * columns : PIECE) * width + 16;
+    const int64_t v_plane = slices * SLICE * j->block + 16, m_plane = j->block * width + 16;
+    const int threads = cc_parts(context->pool, j->block, SPLIT);
+    j->splits = columns % threads != 0 && columns < FEW * threads ? threads : 1;
+    const int parts = cc_parts(context->pool, keep_u ? j->blocks : columns * j->splits, 1);
+    j->u_stride = places * u_plane;
+    j->v_stride = places * v_plane;
+    j->m_stride = places * m_plane;
+    const int64_t us = keep_u ? 1 : parts, vs = keep_u ? parts : 1;
+    const int64_t line = cc_ceil_div(cc_winograd_line(&pass->from), 16) * 16;
+    const int64_t floats = us * j->u_stride + vs * j->v_stride + parts * j->m_stride + line;
+    float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float) + (size_t)slices * sizeof(int64_t));
+    if (memory == NULL)
+        return CC_ERR_MEMORY;
+    float *v = memory + us * j->u_stride, *m = v + vs * j->v_stride, *zeros = m + parts * j->m_stride;
+    int64_t *offset = (int64_t *)(void *)(memory + floats);
+    j->u = (cc_winograd_planes){memory, u_plane, width, depth * width};
+    j->v = (cc_winograd_planes){v, v_plane, SLICE, j->block * SLICE};
+    j->m = (cc_winograd_planes){m, m_plane, width, 0};
+    const int64_t of_piece = cc_ceil_div(j->piece, SLICE);
+    for (int64_t s = 0; s < slices; s++) /* with one phase, those of all pieces */
+        offset[s] = (phases > 1 ? s / of_piece * (j->inputs / SLICE) + s % of_piece : s) * j->v.block;
+    j->offset = offset;
+    memset(zeros, 0, (size_t)line * sizeof(float));
+    j->pass.from.grid[0].zeros = zeros;
+
+    for (int64_t g = 0; g < conv->groups; g++) {
+        select_group(j, pass, g);
+        convolve_group(context->pool, j, parts);
+    }
+    *sound = cc_winograd_sound(j->magnitude, parts);
+    cc_arena_free(context->arena, memory);
+    return CC_OK;
+}

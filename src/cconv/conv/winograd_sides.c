@@ -1,0 +1,109 @@
+/* conv/winograd_sides.c -- where the tiles of a Winograd convolution lie in its images. */
+#include "winograd.h"
+
+static cc_winograd_side whole_side(const int64_t size[CC_AXES], int64_t channels, int64_t top, int64_t left)
+{
+    const int64_t line = size[2] * channels;
+    return (cc_winograd_side){1, {{size[1], size[2], channels, line, size[1] * line, top, left, 0, 0, NULL}}, {0}};
+}
+
+/* The same pixels read from the last to the first. */
+static void turn(cc_winograd_side *side)
+{
+    cc_winograd_grid *grid = &side->grid[0];
+    side->first[0] = grid->image - grid->pixel;
+    grid->pixel = -grid->pixel;
+    grid->line = -grid->line;
+}
+
+static void cut(cc_winograd_side *side, int64_t rows, int64_t columns)
+{
+    for (int p = 0; p < side->phases; p++) {
+        side->grid[p].rows = rows;
+        side->grid[p].columns = columns;
+    }
+}
+
+/* Along an axis, pixels `first`, `first` + 2, ... of x, or with `turned` `first`, `first` - 2, ...; `top` as in a grid. */
+typedef struct phase_axis {
+    int64_t count, first, top;
+} phase_axis;
+
+/* Output o meets taps 0 and 2 at pixels 2o - pad and 2o - pad + 2, the lone tap 1 at 2o - pad + 1, before which a pixel
+ * of its phase is passed over. */
+static phase_axis read_axis(int64_t size, int64_t pad, bool lone)
+{
+    const int64_t first = lone ? 1 - pad % 2 : pad % 2;
+    return (phase_axis){cc_max(0, (size - first + 1) / 2), first, lone ? (pad - 1 + first) / 2 + 1 : (pad + first) / 2};
+}
+
+/* Pixel 2m - pad takes from dy at m, by tap 0, and m - 1, by tap 2; pixel 2m - pad + 1 from m, by tap 1. Turned, tap 0
+ * comes first as in forward; where both phases end with the same m, the first begins a pixel late. */
+static phase_axis write_axis(int64_t size, int64_t pad, bool lone)
+{
+    const int64_t last_lone = (size + pad) / 2 - 1, last = lone ? last_lone : (size - 1 + pad) / 2;
+    const int64_t begin = lone ? pad / 2 : (pad + 1) / 2;
+    return (phase_axis){cc_max(0, last - begin + 1), 2 * last - pad + lone, lone ? 0 : last_lone + 1 - last};
+}
+
+/* Where the dy that phases take from begins, for the first tile. */
+static int64_t taken_from(int64_t size, int64_t pad, int64_t outputs) { return (size + pad) / 2 - 1 - outputs + 2; }
+
+static cc_winograd_side phases_of(const int64_t size[CC_AXES], const int64_t pad[CC_AXES], int64_t channels, bool turned)
+{
+    const int64_t line = size[2] * channels, step = turned ? -2 : 2;
+    phase_axis (*const axis)(int64_t, int64_t, bool) = turned ? write_axis : read_axis;
+    cc_winograd_side side = {.phases = CC_WINOGRAD_PHASES};
+    for (int p = 0; p < CC_WINOGRAD_PHASES; p++) {
+        const phase_axis row = axis(size[1], pad[1], CC_WINOGRAD_LONE_ROW(p));
+        const phase_axis column = axis(size[2], pad[2], CC_WINOGRAD_LONE_COLUMN(p));
+        side.first[p] = row.first * line + column.first * channels;
+        side.grid[p] = (cc_winograd_grid){row.count, column.count, step * channels, step * line, size[1] * line,
+                                          row.top, column.top, 0, 0, NULL};
+    }
+    return side;
+}
+
+static void strided_sides(const cc_conv *conv, const cc_winograd_kernels *form, bool back, cc_winograd_side *x,
+                          cc_winograd_side *y)
+{
+    const cc_window *w = &conv->window;
+    const int64_t *in = w->input, *out = w->output, *pad = w->pad_before;
+    int64_t rows = cc_ceil_div(out[1], form->step), columns = cc_ceil_div(out[2], form->step);
+    *x = phases_of(in, pad, conv->ic, back);
+    *y = whole_side(out, conv->oc, 0, 0);
+    if (back) {
+        *y = whole_side(out, conv->oc, taken_from(in[1], pad[1], out[1]), taken_from(in[2], pad[2], out[2]));
+        turn(y);
+        rows = columns = 0;
+        for (int p = 0; p < CC_WINOGRAD_PHASES; p++) {
+            rows = cc_max(rows, cc_ceil_div(x->grid[p].height + x->grid[p].top, form->step));
+            columns = cc_max(columns, cc_ceil_div(x->grid[p].width + x->grid[p].left, form->step));
+        }
+    }
+    cut(x, rows, columns);
+    cut(y, rows, columns);
+}
+
+void cc_winograd_sides(const cc_conv *conv, const cc_winograd_kernels *form, cc_pass pass, cc_winograd_side *x,
+                       cc_winograd_side *y)
+{
+    const cc_window *w = &conv->window;
+    const bool back = pass == CC_BACKWARD_DATA;
+    if (form->stride > 1) {
+        strided_sides(conv, form, back, x, y);
+        return;
+    }
+    const int64_t *pad = w->pad_before, *size = back ? w->input : w->output, last = form->taps - 1;
+    const int64_t rows = cc_ceil_div(size[1], form->step), columns = cc_ceil_div(size[2], form->step);
+    *x = whole_side(w->input, conv->ic, back ? 0 : pad[1], back ? 0 : pad[2]);
+    *y = whole_side(w->output, conv->oc, back ? last - pad[1] : 0, back ? last - pad[2] : 0);
+    cut(x, rows, columns);
+    cut(y, rows, columns);
+}
+
+int64_t cc_winograd_line(const cc_winograd_side *side)
+{
+    const int64_t line = side->grid[0].line;
+    return line < 0 ? -line : line;
+}
