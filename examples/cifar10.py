@@ -13,33 +13,34 @@ import numpy as np
 
 import cconv
 from cconv import nn
-from cconv.callbacks import LearningRateScheduler
+from cconv.callbacks import Callback, LearningRateScheduler
 from cconv.data import Compose, Cutout, RandomCrop, RandomHorizontalFlip, cifar10
 from cconv.optim.schedules import OneCycleLR
 
 # Epochs and peak learning rate of each.
-RECIPES = {"resnet9": (24, 0.15), "resnet20": (20, 0.2), "vgg": (15, 0.1)}
+RECIPES = {"resnet9": (22, 0.15), "resnet20": (20, 0.2), "vgg": (15, 0.1)}
 
 
 def resnet9(rng, width=32):
     """Eight convolutions, two shortcuts and one dense layer, after D. Page, How to train your ResNet (2018).
 
-    As there, logits are an eighth of what the dense layer gives: it reads maxima, which are large, and would be too steep
-    for the learning rate of the convolutions.
+    As there, pools come first, so that less is to be normalised, and logits are an eighth of what the dense layer gives: it
+    reads maxima, which are large, and would be too steep for the learning rate of the convolutions.
     """
 
-    def block(channels_in, channels_out):
+    def block(channels_in, channels_out, pool=1):
         conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False, rng=rng)
-        return nn.Sequential(conv, nn.BatchNorm2d(channels_out), nn.ReLU())
+        pooled = [conv, nn.MaxPool2d(pool)] if pool > 1 else [conv]
+        return nn.Sequential(*pooled, nn.BatchNorm2d(channels_out), nn.ReLU())
 
     def residual(channels):
         return nn.Sum(nn.Identity(), nn.Sequential(block(channels, channels), block(channels, channels)))
 
     return nn.Sequential(
         block(3, width),
-        block(width, 2 * width), nn.MaxPool2d(2), residual(2 * width),
-        block(2 * width, 4 * width), nn.MaxPool2d(2),
-        block(4 * width, 8 * width), nn.MaxPool2d(2), residual(8 * width),
+        block(width, 2 * width, pool=2), residual(2 * width),
+        block(2 * width, 4 * width, pool=2),
+        block(4 * width, 8 * width, pool=2), residual(8 * width),
         nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8 * width, 10, rng=rng), nn.Normalize(0.0, 8.0),
     )  # fmt: skip
 
@@ -62,6 +63,32 @@ def network(name, rng):
     return {"resnet9": resnet9, "vgg": vgg}[name](np.random.default_rng(rng))
 
 
+class AlternatingFlip(Callback):
+    """Mirrors all images before each epoch, half of them from the start; chance would show many twice the same way (K. Jordan,
+    94% on CIFAR-10 in 3.29 seconds on a single GPU, 2024)."""
+
+    def __init__(self, x):
+        self.x = x
+        x[::2] = x[::2, ..., ::-1].copy()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.x[...] = self.x[..., ::-1].copy()
+
+
+def fit(model, x, y, epochs, seed, callbacks):
+    augment = Compose([RandomCrop(32, 4), RandomHorizontalFlip(), Cutout(8)])
+    model.fit(x, y, 128, epochs, rng=seed, augment=augment, callbacks=callbacks)
+
+
+def fit_growing(model, x, y, epochs, seed, callbacks):
+    """While the learning rate is high, 24x24 pixels of each image teach as much, in two thirds of the time."""
+    callbacks = [*callbacks, AlternatingFlip(x)]
+    small = 10 * epochs // 22
+    model.fit(x, y, 128, small, rng=seed, augment=RandomCrop(24), callbacks=callbacks)
+    augment = Compose([RandomCrop(32, 4), Cutout(8)])
+    model.fit(x, y, 128, epochs, rng=seed, augment=augment, callbacks=callbacks, initial_epoch=small)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", nargs="?", choices=RECIPES, default="resnet9")
@@ -81,10 +108,9 @@ def main():
     )
     schedule = OneCycleLR(rate, epochs, pct_start=0.25, final_div_factor=100)
     begin = time.perf_counter()
-    model.fit(
-        x[: arguments.samples], y[: arguments.samples], 128, epochs, rng=arguments.seed,
-        augment=Compose([RandomCrop(32, 4), RandomHorizontalFlip(), Cutout(8)]),
-        callbacks=[LearningRateScheduler(schedule, by_batch=True)],
+    (fit_growing if arguments.network == "resnet9" else fit)(
+        model, x[: arguments.samples], y[: arguments.samples], epochs, arguments.seed,
+        [LearningRateScheduler(schedule, by_batch=True)],
     )  # fmt: skip
     seconds = time.perf_counter() - begin
     if arguments.save:

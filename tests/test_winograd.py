@@ -94,7 +94,8 @@ def test_geometry(taps, pads):
 
 @TAPS
 @pytest.mark.parametrize(
-    "shape", [(3, 64, 64, 20, 20), (9, 32, 48, 24, 24), (2, 400, 370, 9, 9), (40, 140, 130, 12, 10)]
+    "shape",
+    [(3, 64, 64, 20, 20), (9, 32, 48, 24, 24), (2, 400, 370, 9, 9), (40, 140, 130, 12, 10), (6, 340, 190, 13, 13)],
 )
 def test_schedules(shape, taps):
     """Many tiles and few channels, few tiles and many channels: each is cut in another way."""
@@ -183,7 +184,9 @@ def test_bias(taps):
 
 
 @TAPS
-@pytest.mark.parametrize("shape", [(2, 16, 24, 9, 9), (6, 64, 64, 18, 18), (3, 260, 520, 6, 6), (2, 400, 400, 4, 4)])
+@pytest.mark.parametrize(
+    "shape", [(2, 16, 24, 9, 9), (6, 64, 64, 18, 18), (3, 260, 520, 6, 6), (2, 400, 400, 4, 4), (5, 340, 190, 13, 13)]
+)
 def test_same_bits_for_any_thread_count(shape, taps):
     arrays = case(*shape, taps=taps)
     assert_same_bits(lambda: list(passes(*arrays).values()))

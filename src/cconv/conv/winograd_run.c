@@ -5,8 +5,9 @@
  *                                        y = transform(M)
  *
  * Threads take blocks of tiles so small that V and M stay in cache. Where U is what needs the room, tile
- * blocks are large, threads take output channels, and transform their weights as they go; where these do not go round,
- * each takes a share of the tiles as well, and transforms weights that others do.
+ * blocks are large, threads take output channels, and transform their weights as they go; an odd number
+ * of these is done for each half of the tiles, whatever the number of threads: what tells whether results are sound is summed
+ * over what is done at once.
  *
  * Phases of x are more rows of V and U; a place has those of some phases, which stand together. Phases of y
  * share V, and are convolutions of their own from there on.
@@ -25,8 +26,8 @@
 #define LARGE_U (1 << 20)
 #define LARGE_BLOCK 192
 #define PIECE 64
-/* Blocks of columns for each thread from which on it hardly matters that they do not go round, and tiles of a share. */
-#define FEW 4
+/* Blocks of columns from which on it hardly matters that they do not go round, and tiles of a share. */
+#define MANY 8
 #define SPLIT 12
 
 typedef struct job {
@@ -285,8 +286,7 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     /* One line more keeps the planes off each other's cache sets. */
     const int64_t u_plane = (keep_u ? depth * columns : PIECE) * width + 16;
     const int64_t v_plane = slices * SLICE * j->block + 16, m_plane = j->block * width + 16;
-    const int threads = cc_parts(context->pool, j->block, SPLIT);
-    j->splits = columns % threads != 0 && columns < FEW * threads ? threads : 1;
+    j->splits = columns % 2 != 0 && columns < MANY && j->block >= 2 * SPLIT ? 2 : 1;
     const int parts = cc_parts(context->pool, keep_u ? j->blocks : columns * j->splits, 1);
     j->u_stride = places * u_plane;
     j->v_stride = places * v_plane;
