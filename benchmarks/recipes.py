@@ -28,7 +28,7 @@ RECIPES = {
         ["lenet5_mnist.py", "--augment"],
         (0, 1, 2),
     ),
-    "cifar10": ("small residual network, CIFAR-10, 22 epochs, tested with mirror images", ["cifar10.py"], (0,)),
+    "cifar10": ("small residual network, CIFAR-10, 22 epochs, tested with mirror images", ["cifar10.py"], (0, 1)),
     "cifar10-resnet20": ("ResNet-20, CIFAR-10, 20 epochs", ["cifar10.py", "resnet20"], (0,)),
     "cifar10-vgg": ("small VGG, CIFAR-10, 15 epochs", ["cifar10.py", "vgg"], (0,)),
     "overfit50": ("50 digits learnt by heart", ["overfit50.py"], ()),
