@@ -31,7 +31,7 @@ void cc_winograd_sides(const cc_conv *conv, const cc_winograd_kernels *form, cc_
 int64_t cc_winograd_line(const cc_winograd_side *side);
 
 /* The phases [begin, end) that have place xi. */
-void cc_winograd_places(const cc_winograd_kernels *form, int64_t xi, int64_t *begin, int64_t *end);
+void cc_winograd_phases(const cc_winograd_kernels *form, int64_t xi, int64_t *begin, int64_t *end);
 
 /* Forward; or with `back` backward_data: x is dy, y is dx. */
 typedef struct cc_winograd_pass {

@@ -71,7 +71,7 @@ const cc_winograd_kernels *cc_winograd_form(const cc_kernels *kernels, const cc_
     return NULL;
 }
 
-void cc_winograd_places(const cc_winograd_kernels *form, int64_t xi, int64_t *begin, int64_t *end)
+void cc_winograd_phases(const cc_winograd_kernels *form, int64_t xi, int64_t *begin, int64_t *end)
 {
     const bool row = xi < form->points, column = xi % form->points == 0; /* of point 0 */
     *begin = form->phases > 1 && column;
@@ -139,7 +139,7 @@ static void multiply(const job *j, int64_t tiles, int64_t depth, int64_t block, 
     const int64_t slices = depth / SLICE, rest = depth % SLICE;
     for (int64_t xi = 0; xi < j->form->points * j->form->points; xi++) {
         int64_t begin, end;
-        cc_winograd_places(j->form, xi, &begin, &end);
+        cc_winograd_phases(j->form, xi, &begin, &end);
         if (j->pass.from.phases == 1) {
             if (phase < begin || phase >= end)
                 continue;

@@ -105,7 +105,7 @@ static void multiply(const job *j, int64_t xi, int64_t input, int64_t inputs, in
                      const cc_winograd_planes *v, const cc_winograd_planes *d, float *u, bool accumulate)
 {
     int64_t begin, end;
-    cc_winograd_places(j->form, xi, &begin, &end);
+    cc_winograd_phases(j->form, xi, &begin, &end);
     for (int64_t p = begin; p < end; p++)
         multiply_phase(j, xi, p * j->inputs + input, inputs, block, tiles, v, d, u + p * apart * j->u.width, accumulate);
 }
@@ -205,7 +205,7 @@ static void patch_task(void *argument, int64_t begin, int64_t end, int part)
 static void add_shares(const job *j, int64_t xi, int64_t inputs, const cc_winograd_planes *u)
 {
     int64_t begin, end;
-    cc_winograd_places(j->form, xi, &begin, &end);
+    cc_winograd_phases(j->form, xi, &begin, &end);
     for (int64_t share = 1; share < j->shares; share++)
         for (int64_t phase = begin; phase < end; phase++) {
             float *sum = u->data + xi * u->plane + phase * j->inputs * u->width;
