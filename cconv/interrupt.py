@@ -1,7 +1,13 @@
 """Ctrl-C between training steps instead of within one."""
 
-import signal
 import threading
+from signal import SIGINT
+
+try:
+    # Without the names for handlers, which cost more than all the rest of a small step's Python.
+    from _signal import getsignal, signal
+except ImportError:
+    from signal import getsignal, signal
 
 
 class Held:
@@ -12,8 +18,8 @@ class Held:
 
     def __enter__(self):
         self._waiting = self._previous = None
-        if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
-            self._previous = signal.signal(signal.SIGINT, self._hold)
+        if threading.current_thread() is threading.main_thread() and callable(getsignal(SIGINT)):
+            self._previous = signal(SIGINT, self._hold)
         return self
 
     def _hold(self, number, frame):
@@ -30,6 +36,6 @@ class Held:
 
     def __exit__(self, kind, error, traceback):
         if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+            signal(SIGINT, self._previous)
         if kind is None:
             self.release()

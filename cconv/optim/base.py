@@ -85,6 +85,7 @@ class Optimizer:
         self.state = {}
         self._parameters = []
         self._segments = []
+        self._runs = []
         self._buffers = []
 
     def bind(self, layer):
@@ -92,6 +93,7 @@ class Optimizer:
         self.data, self.grad = gather(layer)
         self._parameters = list(layer.parameters())
         self._segments = decaying(layer, self.no_decay)
+        self._runs = _runs(self._parameters, self._segments)
         self.state = {name: np.zeros(self.data.shape, self.data.dtype) for name in self.slots}
         if self.ema is not None:
             self.state["average"] = self.data.copy()
@@ -130,7 +132,7 @@ class Optimizer:
     def _step(self, zero_grad):
         updates = self._updates(zero_grad)
         begin = 0
-        for end, decays in self._runs():
+        for end, decays in self._runs:
             updates[decays].sink(begin, end - begin).take(self.grad[begin:end])
             begin = end
 
@@ -148,16 +150,6 @@ class Optimizer:
             finally:
                 self.weight_decay = decay
         return updates
-
-    def _runs(self):
-        """(end, whether it decays) of stretches of the flat arrays, each as long as possible."""
-        runs, end = [], 0
-        for parameter, decays in zip(self._parameters, self._segments, strict=True):
-            end += parameter.size
-            if runs and runs[-1][1] == decays:
-                runs.pop()
-            runs.append((end, decays))
-        return runs
 
     def _clip(self):
         if self.clip_value is not None:
@@ -312,3 +304,14 @@ class Optimizer:
     def __repr__(self):
         names = [*self.options, *(name for name, usual in self.shared_options.items() if getattr(self, name) != usual)]
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+
+def _runs(parameters, segments):
+    """(end, whether it decays) of stretches of the flat arrays, each as long as possible."""
+    runs, end = [], 0
+    for parameter, decays in zip(parameters, segments, strict=True):
+        end += parameter.size
+        if runs and runs[-1][1] == decays:
+            runs.pop()
+        runs.append((end, decays))
+    return runs

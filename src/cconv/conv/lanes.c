@@ -314,17 +314,6 @@ static void backward_blocks(void *argument, int64_t begin, int64_t end, int part
     }
 }
 
-/* Blocks in their order, in double: the same sum for any number of threads. */
-static void add_blocks(const float *gradients, int64_t blocks, int64_t step, int64_t size, float *sum)
-{
-    for (int64_t i = 0; i < size; i++) {
-        double total = 0;
-        for (int64_t b = 0; b < blocks; b++)
-            total += (double)gradients[b * step + i];
-        sum[i] += (float)total;
-    }
-}
-
 static void plan_backward(backward_job *job)
 {
     const cc_lanes_chain *chain = job->chain;
@@ -389,8 +378,8 @@ cc_status cc_lanes_backward(const cc_context *context, const cc_lanes_chain *giv
     const float *gradient = job.gradients;
     for (int i = 0; i < chain->stages; i++) {
         const cc_lanes_shape *s = &chain->stage[i].shape;
-        add_blocks(gradient, blocks, job.gradient_size, weight_size(s), dw[i]);
-        add_blocks(gradient + weight_size(s), blocks, job.gradient_size, s->oc, db[i]);
+        cc_lanes_add_blocks(gradient, blocks, job.gradient_size, weight_size(s), dw[i]);
+        cc_lanes_add_blocks(gradient + weight_size(s), blocks, job.gradient_size, s->oc, db[i]);
         gradient += weight_size(s) + s->oc;
     }
     cc_arena_free(context->arena, memory);

@@ -3,6 +3,9 @@
 /* Sums of more channels might overflow, however small their factors are (lanes_winograd.inc). */
 #define MOST_CHANNELS 64
 
+/* Elements summed together: their totals stay in the first-level cache. */
+#define TOTALS 256
+
 bool cc_lanes_takes_winograd(const cc_context *context, const cc_lanes_shape *s)
 {
     return !context->exact && context->kernels->lanes_chain.winograd.pays && s->kw == CC_LANES_WINOGRAD_TAPS &&
@@ -37,4 +40,17 @@ cc_lanes_weights cc_lanes_pack(const cc_context *context, const cc_lanes_shape *
     if (cc_lanes_takes_winograd(context, s) && kernels->winograd.weights(s, w, turned, packed))
         weights.winograd = packed;
     return weights;
+}
+
+void cc_lanes_add_blocks(const float *gradients, int64_t blocks, int64_t step, int64_t size, float *sum)
+{
+    for (int64_t first = 0; first < size; first += TOTALS) {
+        const int64_t count = cc_min(TOTALS, size - first);
+        double totals[TOTALS] = {0};
+        for (int64_t b = 0; b < blocks; b++)
+            for (int64_t i = 0; i < count; i++)
+                totals[i] += (double)gradients[b * step + first + i];
+        for (int64_t i = 0; i < count; i++)
+            sum[first + i] += (float)totals[i];
+    }
 }

@@ -21,4 +21,8 @@ int64_t cc_lanes_transform_size(const cc_context *context, const cc_lanes_shape 
 cc_lanes_weights cc_lanes_pack(const cc_context *context, const cc_lanes_shape *shape, const float *w, bool turned,
                                float *packed);
 
+/* sum[i] += the gradients of all blocks, `step` floats apart: in their order, in double, so that it is the same for any
+ * number of threads. */
+void cc_lanes_add_blocks(const float *gradients, int64_t blocks, int64_t step, int64_t size, float *sum);
+
 #endif

@@ -19,8 +19,8 @@
 #define LONG_SUM 4096
 #define SMALL_C (64 << 10)
 #define MAX_CHUNKS 8
-/* Multiply-adds worth a thread, a microsecond or ten. */
-#define GRAIN (1 << 20)
+/* Multiply-adds worth a thread, some microseconds. */
+#define GRAIN (1 << 17)
 
 /* How to cut the product. Only panel_columns, depth and chunks touch the bits, and no thread count touches
  * these; and of them panel_columns does not either, because every element is summed alone. */

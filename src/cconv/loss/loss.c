@@ -20,7 +20,7 @@
 #undef NAME
 
 /* Values a thread should get at least. */
-#define GRAIN 4096
+#define GRAIN 2048
 
 static cc_status validate(cc_dtype dtype, int64_t a, int64_t b, int64_t c)
 {

@@ -23,7 +23,8 @@ typedef struct cc_cross_entropy {
 } cc_cross_entropy;
 
 /* Exactly one of `classes` (N, spatial) and `probabilities` (like logits) is given. `weight` (C), `losses`
- * (N, spatial, double), `total` and `dlogits` may be NULL. CC_ERR_INDEX for a class outside 0 .. C-1. */
+ * (N, spatial, double), `total` and `dlogits`, which must not overlap `logits`, may be NULL. CC_ERR_INDEX for a class
+ * outside 0 .. C-1. */
 cc_status cc_cross_entropy_forward(const cc_context *context, const cc_cross_entropy *loss, const void *logits,
                                    const int64_t *classes, const void *probabilities, const double *weight,
                                    double *losses, double *total, void *dlogits);
