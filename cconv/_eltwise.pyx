@@ -47,6 +47,8 @@ cdef extern from "eltwise/eltwise.h" nogil:
         uint64_t call
         bint per_channel
     cc_status cc_dropout_apply(const cc_context *context, const cc_dropout *dropout, const void *x, void *y)
+    cc_status cc_rows_copy(const cc_context *context, int64_t rows, int64_t bytes, const void *source,
+                           int64_t step_from, void *to, int64_t step_to)
     ctypedef struct cc_shortcut:
         int64_t n
         int64_t channels
@@ -107,6 +109,17 @@ def add(cnp.ndarray a not None, cnp.ndarray b not None):
         status = cc_eltwise_add(context(), dtype, n, cnp.PyArray_DATA(a), cnp.PyArray_DATA(b), cnp.PyArray_DATA(y))
     check(status, "add")
     return y
+
+
+def copy_positions(cnp.ndarray x not None, int64_t spacing_x, cnp.ndarray y not None, int64_t spacing_y):
+    """Copy x to y of the same shape and dtype: channels-last, the positions so many values apart."""
+    cdef int64_t size = cnp.PyArray_ITEMSIZE(x), channels = cnp.PyArray_DIM(x, 1)
+    cdef int64_t positions = cnp.PyArray_SIZE(x) // max(channels, 1)
+    cdef cc_status status
+    with nogil:
+        status = cc_rows_copy(context(), positions, channels * size, cnp.PyArray_DATA(x), spacing_x * size,
+                              cnp.PyArray_DATA(y), spacing_y * size)
+    check(status, "copy")
 
 
 def dropout(cnp.ndarray x not None, double p, uint64_t seed, uint64_t call, bint per_channel, out=None):

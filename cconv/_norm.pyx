@@ -17,6 +17,7 @@ cdef extern from "norm/norm.h" nogil:
         cc_dtype dtype
         cc_layout layout
         bint relu
+        int64_t spacing
     cc_status cc_norm_forward(const cc_context *context, const cc_norm *norm, double eps, const void *x,
                               const void *weight, const void *bias, const void *residual, void *y, double *mean,
                               double *var, double *rstd)
@@ -37,7 +38,7 @@ cdef inline tuple shape_of(cnp.ndarray x):
     return (<object>x).shape
 
 
-cdef cc_norm describe(cnp.ndarray x, bint channels_last, bint relu) except *:
+cdef cc_norm describe(cnp.ndarray x, bint channels_last, bint relu, int64_t spacing=0) except *:
     cdef cc_norm norm
     cdef int axis
     norm.n = cnp.PyArray_DIM(x, 0)
@@ -48,14 +49,16 @@ cdef cc_norm describe(cnp.ndarray x, bint channels_last, bint relu) except *:
     norm.dtype = dtype_of(x)
     norm.layout = CC_CHANNELS_LAST if channels_last else CC_CHANNELS_FIRST
     norm.relu = relu
+    norm.spacing = spacing
     return norm
 
 
 def forward(cnp.ndarray x not None, bint channels_last, cnp.ndarray weight, cnp.ndarray bias, double eps,
-            bint relu=False, cnp.ndarray residual=None):
-    """(y, mean, var, rstd); the statistics are float64. `residual` lies like x."""
-    cdef cc_norm norm = describe(x, channels_last, relu)
-    cdef cnp.ndarray y = new_array(shape_of(x), cnp.PyArray_TYPE(x), channels_last)
+            bint relu=False, cnp.ndarray residual=None, cnp.ndarray out=None, int64_t spacing=0):
+    """(y, mean, var, rstd); the statistics are float64. `residual` lies like x; y is `out`, whose positions are `spacing`
+    values apart, where it is given."""
+    cdef cc_norm norm = describe(x, channels_last, relu, spacing)
+    cdef cnp.ndarray y = new_array(shape_of(x), cnp.PyArray_TYPE(x), channels_last) if out is None else out
     cdef cnp.ndarray mean = new_array((norm.c,), cnp.NPY_FLOAT64, False)
     cdef cnp.ndarray var = new_array((norm.c,), cnp.NPY_FLOAT64, False)
     cdef cnp.ndarray rstd = new_array((norm.c,), cnp.NPY_FLOAT64, False)
@@ -89,10 +92,11 @@ def inference(cnp.ndarray x not None, bint channels_last, cnp.ndarray mean not N
 
 def backward(cnp.ndarray dy not None, cnp.ndarray x not None, bint channels_last, cnp.ndarray mean not None,
              cnp.ndarray rstd not None, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray dweight,
-             cnp.ndarray dbias, bint relu=False, bint fixed=False, cnp.ndarray y=None, bint want_dresidual=False):
+             cnp.ndarray dbias, bint relu=False, bint fixed=False, cnp.ndarray y=None, bint want_dresidual=False,
+             int64_t spacing=0):
     """(dx, dresidual or None); adds into `dweight` and `dbias` where given. `y` is the output, needed where ReLU
-    followed a residual."""
-    cdef cc_norm norm = describe(x, channels_last, relu)
+    followed a residual. The positions of dy and y are `spacing` values apart, unless 0."""
+    cdef cc_norm norm = describe(x, channels_last, relu, spacing)
     cdef cnp.ndarray dx = new_array(shape_of(x), cnp.PyArray_TYPE(x), channels_last)
     cdef cnp.ndarray dresidual = None
     if want_dresidual:

@@ -6,7 +6,7 @@ users see: its state_dict, summary and gradients are those of the fused one.
 
 from cconv import nn
 from cconv.nn.combine import Concat, Sequential, Sum
-from cconv.nn.joined import ConvNorm, ConvReLU, LinearReLU, NormReLU, Residual
+from cconv.nn.joined import ConcatNorm, ConvNorm, ConvReLU, LinearReLU, NormReLU, Residual
 from cconv.nn.lanes import ConvChain
 from cconv.nn.recompute import Recompute
 
@@ -25,7 +25,10 @@ def fuse(layer):
     if type(layer) is Sum:
         return Sum(*[fuse(branch) for branch in layer])
     if type(layer) is Concat:
-        return Concat(*[fuse(branch) for branch in layer], axis=layer.axis)
+        branches = [fuse(branch) for branch in layer]
+        if layer.axis == 1 and any(branch.takes_out for branch in branches):
+            return ConcatNorm(*branches)
+        return Concat(*branches, axis=layer.axis)
     return layer
 
 

@@ -170,6 +170,20 @@ def test_concat_joins_and_splits():
     assert flat.shape == (1, 2, 6) and flat.flags.c_contiguous
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_concat_of_any_memory_order(dtype):
+    """Channels-last parts are copied by all threads, others by NumPy."""
+    rng = np.random.default_rng(0)
+    whole = rng.integers(-9, 9, (3, 37, 41, 40)).astype(dtype)  # (N, H, W, C)
+    parts = [
+        np.moveaxis(whole, -1, 1)[:, 3:25], np.moveaxis(whole, -1, 1)[:, 1:2], np.moveaxis(whole, -1, 1)[:, ::2],
+        np.ascontiguousarray(np.moveaxis(whole, -1, 1)), np.moveaxis(whole, -1, 1)[::-1],
+        np.broadcast_to(whole[:1, :1, :1, :1], (3, 4, 37, 41)),
+    ]  # fmt: skip
+    net = nn.Concat(*[nn.Sequential() for _ in parts])
+    np.testing.assert_array_equal(net._merge(parts), np.concatenate(parts, axis=1))
+
+
 def test_shapes_that_do_not_meet():
     x = np.ones((2, 6), np.float32)
     for call in (lambda net: net(x), lambda net: net.output_shape(x.shape)):

@@ -6,7 +6,7 @@ import pytest
 import cconv
 from cconv import nn
 from cconv.fuse import fuse
-from cconv.nn.joined import ConvNorm, ConvReLU, LinearReLU, NormReLU, Residual
+from cconv.nn.joined import ConcatNorm, ConvNorm, ConvReLU, LinearReLU, NormReLU, Residual
 from cconv.nn.lanes import ConvChain
 
 
@@ -43,6 +43,13 @@ NETWORKS = {
         lambda: nn.Sequential(nn.Concat(
             nn.Sequential(nn.Conv2d(4, 3, 1, rng=1), nn.ReLU()), nn.Sequential(nn.Conv2d(4, 5, 3, padding=1, rng=2), nn.ReLU()))),
         (2, 4, 6, 6), ConvReLU),
+    "concat of norms": (
+        lambda: nn.Sequential(nn.Conv2d(3, 20, 3, padding=1, rng=1), nn.Concat(
+            nn.Sequential(nn.Conv2d(20, 70, 1, rng=1), nn.BatchNorm2d(70), nn.ReLU()),
+            nn.Sequential(nn.Conv2d(20, 5, 3, padding=1, rng=2), nn.BatchNorm2d(5)),
+            nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.Conv2d(20, 7, 1, rng=3), nn.ReLU()),
+            nn.Sequential())),
+        (2, 3, 6, 6), ConcatNorm),
     "linear relu": (lambda: nn.Sequential(nn.Linear(12, 9, rng=1), nn.ReLU(), nn.Linear(9, 2, rng=2)), (7, 12), LinearReLU),
 }  # fmt: skip
 

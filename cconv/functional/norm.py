@@ -71,10 +71,14 @@ def batch_norm_forward(x, weight=None, bias=None, eps=1e-5):
     return y, mean.astype(x.dtype), rstd.astype(x.dtype)
 
 
-def _forward(x, channels_last, weight, bias, eps, relu=False, residual=None):
+def _forward(x, channels_last, weight, bias, eps, relu=False, residual=None, out=None):
     """(y, mean, var, rstd); the statistics of no values are NaN."""
     if x.size:
-        return _norm.forward(x, channels_last, weight, bias, eps, relu, residual)
+        apart = 0
+        if out is not None:
+            apart = _arguments.spacing(out) if channels_last and out.shape == x.shape and out.dtype == x.dtype else None
+            out = None if apart is None else out
+        return _norm.forward(x, channels_last, weight, bias, eps, relu, residual, out, apart or 0)
     nothing = np.full(x.shape[1], np.nan)
     return np.empty_like(x), nothing, nothing, nothing
 
@@ -203,10 +207,11 @@ def moved(running_mean, running_var, mean, var, count, share, unbiased):
     return (1 - share) * running_mean + share * mean, (1 - share) * running_var + share * var
 
 
-def normalize(x, weight, bias, eps, relu=False, residual=None):
+def normalize(x, weight, bias, eps, relu=False, residual=None, out=None):
     """(x as the kernels take it, y, mean, var, rstd) for layers: statistics in float64.
 
-    `residual` is added before ReLU, both in the same pass.
+    `residual` is added before ReLU, both in the same pass. y is `out` where the kernels can write there: into channels
+    of a channels-last array, if x lies so too.
     """
     x, channels_last = _batch(x)
     channels = (x.shape[1],)
@@ -214,7 +219,7 @@ def normalize(x, weight, bias, eps, relu=False, residual=None):
     bias = _arguments.parameter(bias, "bias", channels, x.dtype)
     if residual is not None:
         residual = _arguments.like(residual, "residual", x.shape, channels_last, x.dtype)
-    return x, *_forward(x, channels_last, weight, bias, eps, relu, residual)
+    return x, *_forward(x, channels_last, weight, bias, eps, relu, residual, out)
 
 
 def normalize_fixed(x, mean, var, weight, bias, eps, relu=False, residual=None):
@@ -235,8 +240,13 @@ def normalize_backward(dy, x, mean, rstd, weight, bias, dweight, dbias, relu=Fal
     `y` is the output where a residual was added, else None, and dresidual None, too. With `fixed` the
     statistics are constants.
     """
-    channels_last = not x.flags.c_contiguous
-    dy = _arguments.like(dy, "dy", x.shape, channels_last, x.dtype)
+    channels_last, apart = not x.flags.c_contiguous, 0
+    if channels_last and y is None and dy.shape == x.shape and dy.dtype == x.dtype:
+        apart = _arguments.spacing(dy) or 0
+    if not apart:
+        dy = _arguments.like(dy, "dy", x.shape, channels_last, x.dtype)
     if not x.size:
         return dy, None if y is None else dy
-    return _norm.backward(dy, x, channels_last, mean, rstd, weight, bias, dweight, dbias, relu, fixed, y, y is not None)
+    return _norm.backward(
+        dy, x, channels_last, mean, rstd, weight, bias, dweight, dbias, relu, fixed, y, y is not None, apart
+    )

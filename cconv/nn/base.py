@@ -185,6 +185,9 @@ class Layer:
         """
         raise TypeError(f"{type(self).__name__} does not define forward")
 
+    # Whether `forward(x, train, out)` exists too: y is then `out`, some channels of an array, where it can write there.
+    takes_out = False
+
     def __call__(self, x):
         """Inference: the output only."""
         return self.forward(x, False)[0]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cconv import _runtime
-from cconv.functional._arguments import is_channels_last, whole
+from cconv.functional._arguments import copy_into, is_channels_last, whole
 from cconv.functional.activation import added
 from cconv.nn.base import Layer
 
@@ -121,14 +121,18 @@ class Sequential(Container):
     >>> net = Sequential({"conv1": Conv2d(1, 6, 5), "relu1": ReLU()})      # keys conv1.weight, conv1.bias
     """
 
-    def forward(self, x, train):
+    @property
+    def takes_out(self):
+        return bool(self._layers) and self[-1].takes_out
+
+    def forward(self, x, train, out=None):
         if not self._layers:
             return x, lambda dy, need_dx=True: dy
-        passes = []
+        passes, depth = [], len(self)
         for layer in self:
-            x, layer_backward = layer.forward(x, train)
+            last = out is not None and len(passes) == depth - 1
+            x, layer_backward = layer.forward(x, train, out) if last else layer.forward(x, train)
             passes.append(layer_backward)
-        depth = len(passes)
 
         def backward(dy, need_dx=True, onto=None):
             if len(passes) != depth:
@@ -180,10 +184,9 @@ class _Branches(Container):
 
     def forward(self, x, train):
         outputs, passes = zip(*[branch.forward(x, train) for branch in self], strict=True)
-        y = self._merge(outputs)
-        shapes = [output.shape for output in outputs]
-        del outputs
+        return self._merge(outputs), self._backward([output.shape for output in outputs], passes)
 
+    def _backward(self, shapes, passes):
         def backward(dy, need_dx=True):
             parts, dx = self._split(dy, shapes), None
             # A shortcut or pooling branch comes last; the convolution that begins the others adds to its gradient.
@@ -191,7 +194,7 @@ class _Branches(Container):
                 dx = run_backward(one, part, need_dx, dx)
             return dx
 
-        return y, backward
+        return backward
 
     def __call__(self, x):
         return self._merge([branch(x) for branch in self])
@@ -235,8 +238,11 @@ class Concat(_Branches):
         return "" if self.axis == 1 else f"axis={self.axis}"
 
     def _merge(self, outputs):
-        shape = self._joined([output.shape for output in outputs])
-        return np.concatenate(outputs, axis=self.axis, out=_empty(shape, outputs))
+        shapes = [output.shape for output in outputs]
+        y = _empty(self._joined(shapes), outputs)
+        for place, output in zip(self._split(y, shapes), outputs, strict=True):
+            copy_into(place, output)
+        return y
 
     def _split(self, dy, shapes):
         return np.split(dy, np.cumsum([shape[self.axis] for shape in shapes])[:-1], axis=self.axis)

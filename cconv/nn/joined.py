@@ -3,9 +3,11 @@
 Each shares the Parameters and Buffers of the layers it stands for.
 """
 
+from cconv import _runtime
 from cconv import functional as F
+from cconv.functional._arguments import copy_into, is_channels_last
 from cconv.nn.base import Layer
-from cconv.nn.combine import Sequential, run_backward
+from cconv.nn.combine import Concat, Sequential, run_backward
 
 
 class ConvReLU(Layer):
@@ -45,14 +47,16 @@ class ConvNorm(Layer):
     def __init__(self, conv, norm, relu=False):
         self.conv, self.norm, self.relu = conv, norm, relu
 
-    def forward(self, x, train):
-        y, both = self.forward_residual(x, train, relu=self.relu)
+    takes_out = True
+
+    def forward(self, x, train, out=None):
+        y, both = self.forward_residual(x, train, relu=self.relu, out=out)
         return y, lambda dy, need_dx=True, onto=None: both(dy, need_dx, onto)[0]
 
-    def forward_residual(self, x, train, residual=None, relu=False):
+    def forward_residual(self, x, train, residual=None, relu=False, out=None):
         """As `forward`, with `residual` added before ReLU; backward(dy, need_dx, onto) -> (dx, dresidual)."""
         h, conv_backward = self.conv.forward(x, train)
-        y, norm_backward = self.norm.forward_residual(h, train, residual, relu)
+        y, norm_backward = self.norm.forward_residual(h, train, residual, relu, out)
 
         def backward(dy, need_dx=True, onto=None):
             dh, dresidual = norm_backward(dy)
@@ -107,6 +111,30 @@ class Residual(Layer):
 
     def output_shape(self, input_shape):
         return Sequential(self.body, self.last).output_shape(input_shape)
+
+
+class ConcatNorm(Concat):
+    """`Concat` of channels, some branches of which end with a norm: it writes y's channels where they belong, and reads
+    those of dy there."""
+
+    def __init__(self, *branches):
+        super().__init__(*branches)
+        self._known = {}
+
+    def forward(self, x, train):
+        if not is_channels_last(x):
+            return super().forward(x, train)
+        shapes = self._known.get(x.shape)
+        if shapes is None:
+            shapes = self._known[x.shape] = self._shapes(x.shape)
+        y = _runtime.empty(self._joined(shapes), x.dtype, True)
+        passes = []
+        for branch, place in zip(self, self._split(y, shapes), strict=True):
+            output, one = branch.forward(x, train, place) if branch.takes_out else branch.forward(x, train)
+            if output is not place:
+                copy_into(place, output)
+            passes.append(one)
+        return y, self._backward(shapes, passes)
 
 
 class LinearReLU(Layer):

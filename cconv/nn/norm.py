@@ -56,8 +56,11 @@ class _BatchNorm(Layer):
 
         return y, backward
 
-    def forward_residual(self, x, train, residual=None, relu=False):
-        """As `forward`, with `residual` added before ReLU in the same pass; backward(dy) -> (dx, dresidual)."""
+    def forward_residual(self, x, train, residual=None, relu=False, out=None):
+        """As `forward`, with `residual` added before ReLU in the same pass; backward(dy) -> (dx, dresidual).
+
+        y may be `out`, channels of a larger array.
+        """
         self._check(np.shape(x))
         relu = relu or self.relu
         fixed = self.track_running_stats and not train
@@ -68,7 +71,7 @@ class _BatchNorm(Layer):
             x, y = norm.normalize_fixed(x, mean, var, weight, bias, self.eps, relu, residual)
         else:
             norm.check_count(np.shape(x), repr(self))
-            x, y, mean, var, rstd = norm.normalize(x, weight, bias, self.eps, relu, residual)
+            x, y, mean, var, rstd = norm.normalize(x, weight, bias, self.eps, relu, residual, out)
             if train and self.track_running_stats and x.size:
                 once(lambda: self._track(mean, var, x.size // self.num_features))
         mask = y if residual is not None else None

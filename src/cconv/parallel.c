@@ -13,7 +13,7 @@
 
 /* A worker that finds no job spins this long before it sleeps: the next layer's job usually comes
  * within microseconds, a loss in Python within hundreds, and waking a sleeper costs tens of them. */
-#define SPIN_NANOSECONDS 1000000
+#define SPIN_NANOSECONDS 500000
 
 /* How long a watched task should run between questions, and from how many items on a range is cut for that. */
 #define SLICE_NANOSECONDS 20000000

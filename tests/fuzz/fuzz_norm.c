@@ -4,6 +4,25 @@
 #include "fuzz.h"
 #include "norm/norm.h"
 
+/* y and dy with gaps between positions: the same bits, and the gaps of y stay as they are. `given` are dy, x, y and dx. */
+static void with_gaps(fuzz *f, cc_norm n, double eps, const char *const given[4], const void *w, const void *b,
+                      const void *r, bool fixed, double *mean, double *var, double *rstd)
+{
+    const int64_t m = n.n * n.spatial, size = (int64_t)cc_dtype_size(n.dtype), gap = 1 + fuzz_byte(f) % 9;
+    n.spacing = n.c + gap;
+    char *dy = fuzz_output(f, n.dtype, m * n.spacing), *y = fuzz_output(f, n.dtype, m * n.spacing);
+    char *dx = fuzz_output(f, n.dtype, m * n.c);
+    for (int64_t i = 0; i < m; i++)
+        memcpy(dy + i * n.spacing * size, given[0] + i * n.c * size, (size_t)(n.c * size));
+    FUZZ_EXPECT(cc_norm_forward(f->context, &n, eps, given[1], w, b, r, y, mean, var, rstd) == CC_OK);
+    for (int64_t i = 0; i < m; i++) {
+        FUZZ_EXPECT(memcmp(y + i * n.spacing * size, given[2] + i * n.c * size, (size_t)(n.c * size)) == 0);
+        FUZZ_EXPECT(fuzz_untouched(y + (i * n.spacing + n.c) * size, n.dtype, gap));
+    }
+    FUZZ_EXPECT(cc_norm_backward(f->context, &n, fixed, dy, given[1], y, mean, rstd, w, b, dx, NULL, NULL, NULL) == CC_OK);
+    FUZZ_EXPECT(memcmp(dx, given[3], (size_t)(m * n.c * size)) == 0);
+}
+
 void fuzz_norm(fuzz *f)
 {
     const uint8_t options = fuzz_byte(f);
@@ -79,6 +98,9 @@ void fuzz_norm(fuzz *f)
         fuzz_compare("norm's dresidual", dr, n.dtype, dr64, count, 0, &one, 1);
     fuzz_compare("norm's dweight", dw, n.dtype, dw64, n.c, tolerance, &sums, 1);
     fuzz_compare("norm's dbias", db, n.dtype, db64, n.c, tolerance, &sums, 1);
+    if (options & 128 && n.layout == CC_CHANNELS_LAST)
+        with_gaps(f, n, eps, (const char *const[]){dy, x, y, dx}, affine ? w : NULL, affine ? b : NULL,
+                  residual ? r : NULL, fixed, mean, var, rstd);
     FUZZ_EXPECT(cc_norm_inference(f->context, &n, eps, x, mean, var, affine ? w : NULL, affine ? b : NULL,
                                   residual ? r : NULL, dx) == CC_OK);
     FUZZ_EXPECT(memcmp(dx, y, (size_t)count * cc_dtype_size(n.dtype)) == 0);

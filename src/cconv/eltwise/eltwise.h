@@ -29,6 +29,11 @@ typedef struct cc_dropout {
 
 cc_status cc_dropout_apply(const cc_context *context, const cc_dropout *dropout, const void *x, void *y);
 
+/* Copies rows of `bytes` from one array into another that does not overlap it; steps are bytes from row to row, such as
+ * those of a position's channels in an array of more channels. */
+cc_status cc_rows_copy(const cc_context *context, int64_t rows, int64_t bytes, const void *from, int64_t step_from,
+                       void *to, int64_t step_to);
+
 /* The shortcut without parameters: every `stride`-th line and column of x (n, channels, height, width), then
  * out_channels - channels planes of zeros. */
 typedef struct cc_shortcut {

@@ -15,13 +15,17 @@ static cc_status validate(const cc_norm *norm)
         return CC_ERR_ARGUMENT;
     if (norm->layout != CC_CHANNELS_FIRST && norm->layout != CC_CHANNELS_LAST)
         return CC_ERR_ARGUMENT;
+    if (norm->spacing != 0 && (norm->spacing < norm->c || norm->layout != CC_CHANNELS_LAST))
+        return CC_ERR_ARGUMENT;
+    CC_TRY(cc_product((const int64_t[]){norm->n, norm->spacing, norm->spatial}, 3, &count));
     return cc_product((const int64_t[]){norm->n, norm->c, norm->spatial}, 3, &count);
 }
 
 /* How the work is cut depends on the shape alone. */
 static norm_job plan(const cc_context *context, const cc_norm *norm)
 {
-    norm_job job = {.context = context, .norm = norm, .positions = norm->n * norm->spatial, .width = norm->c};
+    norm_job job = {.context = context, .norm = norm, .positions = norm->n * norm->spatial, .width = norm->c,
+                    .spacing = norm->spacing > 0 ? norm->spacing : norm->c};
     if (channels_last(norm) && norm->c > 0) {
         job.width = norm->c * cc_max(1, cc_min(ROW / norm->c, job.positions));
         const int64_t rows = job.positions * norm->c / job.width;
@@ -37,102 +41,35 @@ static cc_status allocate(norm_job *job, bool with_sums)
     const size_t width = (size_t)job->width;
     const size_t sums = with_sums ? 3 * (size_t)(job->chunks + 1) * width : 0;
     const size_t doubles = (with_sums ? width : 0) + sums;
+    int64_t apart = 0;
     if (width > SIZE_MAX / 4096)
         return CC_ERR_OVERFLOW;
-    job->shift = cc_arena_alloc(job->context->arena, doubles * sizeof(double) + COEFFICIENTS * width * size_of(job));
+    if (with_sums && job->spacing != job->norm->c && job->width != job->norm->c)
+        CC_TRY(cc_product((int64_t[]){cc_pool_threads(job->context->pool), scratch_size(job)}, 2, &apart));
+    job->shift = cc_arena_alloc(job->context->arena, doubles * sizeof(double) + COEFFICIENTS * width * size_of(job) +
+                                                         (size_t)apart);
     if (job->shift == NULL)
         return CC_ERR_MEMORY;
     job->sums = job->shift + width;
     job->coefficients = (char *)(job->shift + doubles);
+    job->scratch = job->coefficients + COEFFICIENTS * width * size_of(job);
     memset(job->sums, 0, sums * sizeof(double));
     return CC_OK;
 }
 
 static void release(norm_job *job) { cc_arena_free(job->context->arena, job->shift); }
 
-/* Channels-last: rows [first, first + rows) of one chunk. The last row may be short: positions are not a multiple
- * of those in a row. */
-typedef struct span {
-    int64_t start; /* first value */
-    int64_t rows, rest;
-} span;
-
-static span span_of(const norm_job *job, int64_t chunk)
-{
-    const int64_t values = job->positions * job->norm->c, start = chunk * job->chunk * job->width;
-    const int64_t count = chunk == job->chunks - 1 ? values - start : job->chunk * job->width;
-    return (span){start, count / job->width, count % job->width};
-}
-
-static void moments_of_chunks(void *argument, int64_t begin, int64_t end, int part)
-{
-    const norm_job *job = argument;
-    const size_t size = size_of(job);
-    (void)part;
-    for (int64_t i = begin; i < end; i++) {
-        const span s = span_of(job, i);
-        const cc_dtype dtype = job->norm->dtype;
-        const char *x = at(job->x, s.start, size), *tail = at(x, s.rows * job->width, size);
-        double *sum = chunk_sums(job, i, 0), *square = chunk_sums(job, i, 1);
-        job->context->kernels->norm.moments[dtype](x, s.rows, job->width, job->shift, sum, square);
-        if (s.rest > 0)
-            job->context->kernels->norm.moments[dtype](tail, 1, s.rest, job->shift, sum, square);
-    }
-}
-
-static void dots_of_chunks(void *argument, int64_t begin, int64_t end, int part)
-{
-    const norm_job *job = argument;
-    const cc_norm_kernels *kernels = &job->context->kernels->norm;
-    const size_t size = size_of(job);
-    (void)part;
-    for (int64_t i = begin; i < end; i++) {
-        const span s = span_of(job, i);
-        const int64_t tail = s.start + s.rows * job->width;
-        double *sum_x = chunk_sums(job, i, 0), *sum_dy = chunk_sums(job, i, 1), *dot = chunk_sums(job, i, 2);
-        kernels->dots[job->norm->dtype](at(job->dy, s.start, size), at(job->x, s.start, size),
-                                        at(job->mask, s.start, size), s.rows, job->width,
-                                        coefficient(job, CENTER), gate(job, GATE_SCALE), gate(job, GATE_OFFSET),
-                                        into(job, s.start), sum_x, sum_dy, dot);
-        if (s.rest > 0)
-            kernels->dots[job->norm->dtype](at(job->dy, tail, size), at(job->x, tail, size),
-                                            at(job->mask, tail, size), 1, s.rest, coefficient(job, CENTER),
-                                            gate(job, GATE_SCALE), gate(job, GATE_OFFSET), into(job, tail), sum_x,
-                                            sum_dy, dot);
-    }
-}
-
-void cc_norm_apply_rows(const norm_job *job, int64_t start, int64_t rows, int64_t width,
+void cc_norm_apply_rows(const norm_job *job, const norm_rows *at, int64_t rows, int64_t width, int64_t step,
                         const void *const k[COEFFICIENTS])
 {
     const cc_norm_kernels *kernels = &job->context->kernels->norm;
     const cc_dtype dtype = job->norm->dtype;
-    const size_t size = size_of(job);
-    const char *x = at(job->x, start, size);
-    char *out = job->out + (size_t)start * size;
-    if (job->dy == NULL)
-        kernels->apply[dtype](x, at(job->residual, start, size), rows, width, k[CENTER], k[SCALE], k[OFFSET],
-                              job->norm->relu, out);
+    if (at->dy == NULL)
+        kernels->apply[dtype](at->x, at->residual, rows, width, step, k[CENTER], k[SCALE], k[OFFSET],
+                              job->norm->relu, at->out);
     else
-        kernels->apply_backward[dtype](at(job->dy, start, size), x, at(job->mask, start, size), rows, width, k[CENTER],
-                                       k[SCALE], k[SLOPE], k[OFFSET], job->gated ? k[GATE_SCALE] : NULL,
-                                       job->gated ? k[GATE_OFFSET] : NULL, out);
-}
-
-static void apply_to_chunks(void *argument, int64_t begin, int64_t end, int part)
-{
-    const norm_job *job = argument;
-    const void *k[COEFFICIENTS];
-    (void)part;
-    for (int i = 0; i < COEFFICIENTS; i++)
-        k[i] = coefficient(job, i);
-    for (int64_t i = begin; i < end; i++) {
-        /* Backward, what was summed last comes first: it is still in the cache. */
-        const span s = span_of(job, job->dy != NULL ? begin + end - 1 - i : i);
-        for (int rest = 0; rest < 2; rest++)
-            cc_norm_apply_rows(job, s.start + rest * s.rows * job->width, rest ? s.rest > 0 : s.rows,
-                       rest ? s.rest : job->width, k);
-    }
+        kernels->apply_backward[dtype](at->dy, at->x, at->mask, rows, width, step, k[CENTER], k[SCALE], k[SLOPE],
+                                       k[OFFSET], job->gated ? k[GATE_SCALE] : NULL, job->gated ? k[GATE_OFFSET] : NULL, at->out);
 }
 
 static void run(const norm_job *job, cc_task of_chunks, cc_task of_planes)
@@ -199,7 +136,7 @@ cc_status cc_norm_forward(const cc_context *context, const cc_norm *norm, double
         const int64_t c = j % norm->c;
         job.shift[j] = get(norm->dtype, x, channels_last(norm) ? c : plane(norm, 0, c));
     }
-    run(&job, moments_of_chunks, cc_norm_moments_of_planes);
+    run(&job, cc_norm_moments_of_chunks, cc_norm_moments_of_planes);
     for (int64_t c = 0; c < norm->c; c++) {
         const double count = (double)job.positions;
         const double sum = channel_sum(&job, 0, c), square = channel_sum(&job, 1, c);
@@ -209,7 +146,7 @@ cc_status cc_norm_forward(const cc_context *context, const cc_norm *norm, double
         rstd[c] = 1 / sqrt(var[c] + eps);
         set_forward(&job, c, mean[c], rstd[c], weight, bias, SCALE, OFFSET);
     }
-    run(&job, apply_to_chunks, cc_norm_apply_to_planes);
+    run(&job, cc_norm_apply_to_chunks, cc_norm_apply_to_planes);
     release(&job);
     return CC_OK;
 }
@@ -230,7 +167,7 @@ cc_status cc_norm_inference(const cc_context *context, const cc_norm *norm, doub
     job.out = y;
     for (int64_t c = 0; c < norm->c; c++)
         set_forward(&job, c, mean[c], 1 / sqrt(var[c] + eps), weight, bias, SCALE, OFFSET);
-    run(&job, apply_to_chunks, cc_norm_apply_to_planes);
+    run(&job, cc_norm_apply_to_chunks, cc_norm_apply_to_planes);
     release(&job);
     return CC_OK;
 }
@@ -257,10 +194,11 @@ cc_status cc_norm_backward(const cc_context *context, const cc_norm *norm, bool 
 
     for (int64_t c = 0; c < norm->c; c++)
         set_forward(&job, c, mean[c], rstd[c], weight, bias, GATE_SCALE, GATE_OFFSET);
-    run(&job, dots_of_chunks, cc_norm_dots_of_planes);
+    run(&job, cc_norm_dots_of_chunks, cc_norm_dots_of_planes);
     if (dresidual != NULL) { /* what counts of dy is there now */
         job.dy = dresidual;
         job.mask = NULL;
+        job.dense_dy = true;
     }
     for (int64_t c = 0; c < norm->c; c++) {
         const double count = (double)job.positions;
@@ -279,7 +217,7 @@ cc_status cc_norm_backward(const cc_context *context, const cc_norm *norm, bool 
         set_columns(&job, SLOPE, c, slope);
         set_columns(&job, OFFSET, c, offset + (center - true_mean) * slope);
     }
-    run(&job, apply_to_chunks, cc_norm_apply_to_planes);
+    run(&job, cc_norm_apply_to_chunks, cc_norm_apply_to_planes);
     release(&job);
     return CC_OK;
 }

@@ -20,6 +20,9 @@ typedef struct cc_norm {
     cc_dtype dtype;
     cc_layout layout;
     bool relu;
+    /* Channels-last: values from one position of y and dy to the next, at least c, in a part of an array with more
+     * channels; or 0, side by side. All other arrays are without gaps. */
+    int64_t spacing;
 } cc_norm;
 
 /* By the batch's own statistics, which are returned; var is the biased one. CC_ERR_SHAPE if a channel has

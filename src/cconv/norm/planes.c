@@ -58,11 +58,11 @@ void cc_norm_dots_of_planes(void *argument, int64_t begin, int64_t end, int part
             const int64_t rows = norm->spatial / ROW, rest = norm->spatial % ROW;
             const int64_t start = plane(norm, n, c), tail = start + rows * ROW;
             job->context->kernels->norm.dots[norm->dtype](at(job->dy, start, size), at(job->x, start, size),
-                                                          at(job->mask, start, size), rows, ROW, center,
+                                                          at(job->mask, start, size), rows, ROW, ROW, center,
                                                           gate_scale, gate_offset, into(job, start), sum_x, sum_dy, dot);
             if (rest > 0)
                 job->context->kernels->norm.dots[norm->dtype](at(job->dy, tail, size), at(job->x, tail, size),
-                                                              at(job->mask, tail, size), 1, rest, center,
+                                                              at(job->mask, tail, size), 1, rest, rest, center,
                                                               gate_scale, gate_offset, into(job, tail), sum_x, sum_dy, dot);
         }
         chunk_sums(job, 0, 0)[c] = row_sum(sum_x);
@@ -83,8 +83,9 @@ void cc_norm_apply_to_planes(void *argument, int64_t begin, int64_t end, int par
             k[i] = repeated(job, i, c, row[i]);
         for (int64_t n = 0; n < norm->n; n++) {
             const int64_t rows = norm->spatial / ROW, rest = norm->spatial % ROW, start = plane(norm, n, c);
-            cc_norm_apply_rows(job, start, rows, ROW, k);
-            cc_norm_apply_rows(job, start + rows * ROW, rest > 0, rest, k);
+            const norm_rows whole = rows_at(job, start), tail = rows_at(job, start + rows * ROW);
+            cc_norm_apply_rows(job, &whole, rows, ROW, ROW, k);
+            cc_norm_apply_rows(job, &tail, rest > 0, rest, rest, k);
         }
     }
 }
