@@ -37,6 +37,14 @@ def lenet():
     return models.lenet5(variant="1998", in_channels=1, input_size=32, rng=0)
 
 
+def small_images():
+    """Convolutions of images of 2x2, whose taps are mostly beyond the edge."""
+    return nn.Sequential(
+        nn.Conv2d(3, 37, 1, rng=0), nn.Conv2d(37, 70, 3, padding=1, bias=False, rng=1), nn.ReLU(),
+        nn.Conv2d(70, 19, 3, padding=1, rng=2), nn.Flatten(), nn.Linear(76, 10, rng=3),
+    )  # fmt: skip
+
+
 def batch(shape, n=20):
     rng = np.random.default_rng(0)
     return rng.standard_normal((n, *shape), np.float32), rng.integers(0, 10, n)
@@ -57,8 +65,13 @@ def trained(make, optimizer, x, y, steps=3):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(
     ("make", "shape"),
-    [(conv_net, (3, 16, 16)), (lenet, (1, 32, 32)), (lambda: models.lenet5(rng=0), (1, 28, 28))],
-    ids=["conv_net", "lenet5-1998", "lenet5"],
+    [
+        (conv_net, (3, 16, 16)),
+        (lenet, (1, 32, 32)),
+        (lambda: models.lenet5(rng=0), (1, 28, 28)),
+        (small_images, (3, 2, 2)),
+    ],
+    ids=["conv_net", "lenet5-1998", "lenet5", "small_images"],
 )
 def test_same_bits_as_backward_and_step(make, shape, optimizer, monkeypatch):
     x, y = batch(shape)
@@ -228,6 +241,22 @@ def test_memory_stays_as_after_the_first_step():
     last = cconv._runtime.arena_stats()
     assert last["reserved"] == first["reserved"] and last["in_use"] == first["in_use"]
     assert last["peak"] - last["in_use"] < 4 << 20
+
+
+@pytest.mark.parametrize("special", [1.0, np.inf, np.nan])
+def test_a_sink_takes_the_gradient_of_small_images(special):
+    """Where an Inf or NaN meets the padding, it goes through an array."""
+    rng = np.random.default_rng(3)
+    x, dy = (np.moveaxis(rng.standard_normal((16, 2, 2, c), np.float32), -1, 1) for c in (40, 33))
+    dy[3, 5, 0, 1] = special
+    layer = nn.Conv2d(40, 33, 3, padding=1, bias=False, rng=0, algo="direct")
+    optimizer = optim.SGD(1.0).bind(layer)
+    before = layer.weight.data.copy()
+    with optimizer.updating_in_backward():
+        layer.forward(x, True)[1](dy, need_dx=False)
+    expected = before - F.conv2d_backward_weight(x, dy, 3, padding=1, algo="direct")
+    assert np.array_equal(layer.weight.data, expected, equal_nan=True)
+    assert np.isfinite(expected[:5]).all() and np.isfinite(expected[5, :, 0, 2]).all()
 
 
 @pytest.mark.parametrize("kind", ["plain", "inf", "nan", "huge", "tiny"])

@@ -11,6 +11,8 @@ typedef struct cc_sink cc_sink;
 struct cc_sink {
     /* `g` holds elements begin ... begin + n. Pieces come from any thread, each element once. */
     void (*take)(const cc_sink *sink, int64_t begin, int64_t n, void *g);
+    /* Asks memory for what taking these elements will read: of short pieces, some time before. */
+    void (*fetch)(const cc_sink *sink, int64_t begin, int64_t n);
 };
 
 /* Hand over n elements that lie side by side, with all threads. */

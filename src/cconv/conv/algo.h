@@ -27,7 +27,8 @@ typedef struct cc_conv_algo {
                                const void *residual, void *dx);
     cc_status (*backward_weight)(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
                                  void *dw);
-    /* NULL, or the same piece by piece to a sink, for which the gradient begins at element `begin`. */
+    /* NULL, or the same piece by piece to a sink, for which the gradient begins at element `begin`. Whatever it refuses
+     * with CC_ERR_UNSUPPORTED goes through an array. */
     cc_status (*give_weight)(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
                              const cc_sink *sink, int64_t begin);
 } cc_conv_algo;

@@ -111,8 +111,11 @@ cc_status cc_conv_give_weight(const cc_context *context, int algo, const cc_conv
         return CC_OK;
     if (sink == NULL)
         return CC_ERR_ARGUMENT;
-    if (a->give_weight != NULL && c.n > 0 && cc_volume(c.window.input) > 0 && x != NULL && dy != NULL)
-        return a->give_weight(context, &c, x, dy, sink, begin);
+    if (a->give_weight != NULL && c.n > 0 && cc_volume(c.window.input) > 0 && x != NULL && dy != NULL) {
+        const cc_status given = a->give_weight(context, &c, x, dy, sink, begin);
+        if (given != CC_ERR_UNSUPPORTED)
+            return given;
+    }
     const size_t bytes = (size_t)count * cc_dtype_size(c.dtype);
     void *dw = cc_arena_alloc(context->arena, bytes);
     if (dw == NULL)

@@ -282,6 +282,15 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
     return status;
 }
 
+static cc_status give_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
+                             const cc_sink *sink, int64_t begin)
+{
+    if (!cc_direct_small(conv, CC_BACKWARD_WEIGHT) ||
+        cc_conv_multiplied_padding(context, conv, CC_BACKWARD_WEIGHT, dy, dy))
+        return CC_ERR_UNSUPPORTED;
+    return cc_direct_small_backward_weight(context, conv, x, dy, NULL, sink, begin);
+}
+
 const cc_conv_algo cc_conv_direct = {
     .name = "direct",
     .fuses = true,
@@ -289,4 +298,5 @@ const cc_conv_algo cc_conv_direct = {
     .forward = forward,
     .backward_data = backward_data,
     .backward_weight = cc_direct_backward_weight,
+    .give_weight = give_weight,
 };

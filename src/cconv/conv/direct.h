@@ -31,8 +31,9 @@ cc_status cc_direct_small_forward(const cc_context *context, const cc_conv *conv
                                   const float *b, const cc_epilogue *epilogue, float *y);
 cc_status cc_direct_small_backward_data(const cc_context *context, const cc_conv *conv, const float *dy,
                                         const float *w, const float *residual, float *dx);
+/* Adds to dw, or if that is NULL gives the gradient to the sink, for which it begins at element `begin`. */
 cc_status cc_direct_small_backward_weight(const cc_context *context, const cc_conv *conv, const float *x,
-                                          const float *dy, float *dw);
+                                          const float *dy, float *dw, const cc_sink *sink, int64_t begin);
 
 /* Weights that are packed so many steps later: the processor does not see such large steps coming. */
 #define CC_DIRECT_AHEAD 6

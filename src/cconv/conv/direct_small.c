@@ -47,6 +47,8 @@ typedef struct small_job {
     const float *w;
     bool turned;
     float *y, *dw;
+    const cc_sink *sink; /* instead of dw */
+    int64_t sink_begin;
     const float *bias;
     cc_epilogue epilogue;
     float *scratch;
@@ -242,10 +244,19 @@ static void run_panels(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-/* sums [row][tap][width] of some input channels (rows) and a panel of output channels; meanwhile fetch the weights to
- * which they will be added, `to`. */
+/* Ask for the weights to which `count` gradients from `at` on will be added, or for what the sink reads then. */
+static void fetch_weights(const small_job *job, int64_t at, int64_t count)
+{
+    if (job->dw != NULL)
+        cc_direct_fetch(job->dw + at, count);
+    else
+        job->sink->fetch(job->sink, job->sink_begin + at, count);
+}
+
+/* sums [row][tap][width] of some input channels (rows) and a panel of output channels; meanwhile fetch the weights from
+ * `at` on. */
 static void sum_weights(const small_job *job, const float *x, int64_t rows, const float *dy, int64_t width, int64_t valid,
-                        const float *to, float *sums)
+                        int64_t at, float *sums)
 {
     const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
     const int64_t taps = job->taps, vectors = width / job->context->kernels->lanes;
@@ -253,7 +264,7 @@ static void sum_weights(const small_job *job, const float *x, int64_t rows, cons
     int64_t offset[MAX_RUN];
     for (int64_t tap = 0, i = 0; tap < taps; tap++) {
         for (int64_t o = valid * tap / taps; o < valid * (tap + 1) / taps; o++)
-            cc_direct_fetch(to + o * job->row, rows * taps);
+            fetch_weights(job, at + o * job->row, rows * taps);
         const int64_t first = i;
         while (i < job->count && job->terms[i].tap == tap) {
             const term *t = job->terms + i;
@@ -288,11 +299,14 @@ static void run_weight_panels(void *argument, int64_t begin, int64_t end, int pa
         for (int64_t t = 0; t < tiles; t++) {
             const int64_t row = channels * t / tiles, rows = channels * (t + 1) / tiles - row;
             const int64_t count = rows * job->taps, padded = cc_ceil_div(count, 16) * 16;
-            float *to = job->dw + column * job->row + (block * from->width + row) * job->taps;
-            sum_weights(job, panel_of(from, block) + row, rows, panel_of(dy, panel), width, valid, to, sums);
+            const int64_t at = column * job->row + (block * from->width + row) * job->taps;
+            sum_weights(job, panel_of(from, block) + row, rows, panel_of(dy, panel), width, valid, at, sums);
             memset(sums + count * width, 0, (size_t)((padded - count) * width) * sizeof(float));
             gemm->transpose(padded, valid, sums, width, turned, padded);
-            gemm->finish(valid, count, turned, padded, to, job->row, true, &nothing);
+            if (job->dw != NULL)
+                gemm->finish(valid, count, turned, padded, job->dw + at, job->row, true, &nothing);
+            for (int64_t o = 0; job->dw == NULL && o < valid; o++)
+                job->sink->take(job->sink, job->sink_begin + at + o * job->row, count, turned + o * padded);
         }
     }
 }
@@ -351,9 +365,9 @@ cc_status cc_direct_small_backward_data(const cc_context *context, const cc_conv
 }
 
 cc_status cc_direct_small_backward_weight(const cc_context *context, const cc_conv *conv, const float *x,
-                                          const float *dy, float *dw)
+                                          const float *dy, float *dw, const cc_sink *sink, int64_t begin)
 {
-    small_job job = {.dw = dw};
+    small_job job = {.dw = dw, .sink = sink, .sink_begin = begin};
     const cc_kernels *kernels = context->kernels;
     describe(context, conv, &job);
     order_terms(&job, true);

@@ -354,7 +354,7 @@ cc_status cc_direct_backward_weight(const cc_context *context, const cc_conv *co
                                     void *dw)
 {
     if (cc_direct_small(conv, CC_BACKWARD_WEIGHT))
-        return cc_direct_small_backward_weight(context, conv, x, dy, dw);
+        return cc_direct_small_backward_weight(context, conv, x, dy, dw, NULL, 0);
     const cc_window *window = &conv->window;
     weight_job job = {.context = context, .conv = conv, .outputs = conv->oc / conv->groups, .dy = dy, .dw = dw};
     job.strips = (cc_strips){.kernels = context->kernels, .source = x, .n = conv->n,

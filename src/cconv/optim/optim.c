@@ -2,6 +2,16 @@
 
 #include <math.h>
 
+static void fetch(const cc_sink *sink, int64_t begin, int64_t n)
+{
+    const cc_update *u = (const cc_update *)(const void *)sink;
+    const char *arrays[] = {u->p, u->first, u->second, u->third};
+    const int64_t size = (int64_t)cc_dtype_size(u->dtype);
+    for (int i = 0; i < 4 && arrays[i] != NULL; i++)
+        for (int64_t at = 0; at < n * size; at += CC_ALIGNMENT)
+            __builtin_prefetch(arrays[i] + begin * size + at, 1, 2);
+}
+
 static void take_sgd(const cc_sink *sink, int64_t begin, int64_t n, void *g)
 {
     const cc_update *u = (const cc_update *)(const void *)sink;
@@ -44,7 +54,7 @@ cc_status cc_update_sgd(const cc_context *context, const cc_sgd *sgd, cc_dtype d
 {
     if ((dtype != CC_F32 && dtype != CC_F64) || (velocity == NULL && sgd->momentum != 0.0))
         return CC_ERR_ARGUMENT;
-    *update = (cc_update){.sink = {take_sgd}, .kernels = &context->kernels->optim, .dtype = dtype, .p = p,
+    *update = (cc_update){.sink = {take_sgd, fetch}, .kernels = &context->kernels->optim, .dtype = dtype, .p = p,
                           .first = velocity};
     update->sgd = *sgd;
     return CC_OK;
@@ -55,7 +65,7 @@ cc_status cc_update_adam(const cc_context *context, const cc_adam *adam, cc_dtyp
 {
     if (dtype != CC_F32 && dtype != CC_F64)
         return CC_ERR_ARGUMENT;
-    *update = (cc_update){.sink = {take_adam}, .kernels = &context->kernels->optim, .dtype = dtype, .p = p,
+    *update = (cc_update){.sink = {take_adam, fetch}, .kernels = &context->kernels->optim, .dtype = dtype, .p = p,
                           .first = m, .second = v};
     update->adam = *adam;
     return CC_OK;
@@ -66,7 +76,7 @@ cc_status cc_update_rmsprop(const cc_context *context, const cc_rmsprop *rmsprop
 {
     if ((dtype != CC_F32 && dtype != CC_F64) || (buffer == NULL && rmsprop->momentum != 0.0))
         return CC_ERR_ARGUMENT;
-    *update = (cc_update){.sink = {take_rmsprop}, .kernels = &context->kernels->optim, .dtype = dtype, .p = p,
+    *update = (cc_update){.sink = {take_rmsprop, fetch}, .kernels = &context->kernels->optim, .dtype = dtype, .p = p,
                           .first = v, .second = mean, .third = buffer};
     update->rmsprop = *rmsprop;
     return CC_OK;
@@ -77,7 +87,7 @@ cc_status cc_update_adagrad(const cc_context *context, const cc_adagrad *adagrad
 {
     if (dtype != CC_F32 && dtype != CC_F64)
         return CC_ERR_ARGUMENT;
-    *update = (cc_update){.sink = {take_adagrad}, .kernels = &context->kernels->optim, .dtype = dtype, .p = p,
+    *update = (cc_update){.sink = {take_adagrad, fetch}, .kernels = &context->kernels->optim, .dtype = dtype, .p = p,
                           .first = s};
     update->adagrad = *adagrad;
     return CC_OK;
@@ -88,7 +98,7 @@ cc_status cc_update_adadelta(const cc_context *context, const cc_adadelta *adade
 {
     if (dtype != CC_F32 && dtype != CC_F64)
         return CC_ERR_ARGUMENT;
-    *update = (cc_update){.sink = {take_adadelta}, .kernels = &context->kernels->optim, .dtype = dtype, .p = p,
+    *update = (cc_update){.sink = {take_adadelta, fetch}, .kernels = &context->kernels->optim, .dtype = dtype, .p = p,
                           .first = v, .second = u};
     update->adadelta = *adadelta;
     return CC_OK;
