@@ -201,27 +201,36 @@ static void patch_task(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
-/* u = the sum over the shares, of `inputs` inputs. */
-static void add_shares(const job *j, int64_t xi, int64_t inputs, const cc_winograd_planes *u)
+static cc_winograd_planes u_of(const job *j, const patch *p)
 {
-    int64_t begin, end;
-    cc_winograd_phases(j->form, xi, &begin, &end);
-    for (int64_t share = 1; share < j->shares; share++)
-        for (int64_t phase = begin; phase < end; phase++) {
-            float *sum = u->data + xi * u->plane + phase * j->inputs * u->width;
-            j->kernels->eltwise.add_f32(sum, sum + share * j->u_floats, sum, inputs * u->width);
-        }
+    return shifted(j->u, p->block * j->u.block + p->input * j->u.width);
 }
 
-/* Items: patches, of the sum over the shares. */
+/* Items: places, of each patch, whose sum over the shares goes to the first one. */
 static void sum_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    const job *j = argument;
+    (void)part;
+    for (int64_t i = begin; i < end; i++) {
+        const patch p = find_patch(j, i / j->places);
+        const cc_winograd_planes u = u_of(j, &p);
+        int64_t first, last, xi = i % j->places;
+        cc_winograd_phases(j->form, xi, &first, &last);
+        for (int64_t share = 1; share < j->shares; share++)
+            for (int64_t phase = first; phase < last; phase++) {
+                float *sum = u.data + xi * u.plane + phase * j->inputs * u.width;
+                j->kernels->eltwise.add_f32(sum, sum + share * j->u_floats, sum, p.inputs * u.width);
+            }
+    }
+}
+
+/* Items: patches. */
+static void finish_task(void *argument, int64_t begin, int64_t end, int part)
 {
     job *j = argument;
     for (int64_t i = begin; i < end; i++) {
         const patch p = find_patch(j, i);
-        const cc_winograd_planes u = shifted(j->u, p.block * j->u.block + p.input * j->u.width);
-        for (int64_t xi = 0; xi < j->places; xi++)
-            add_shares(j, xi, p.inputs, &u);
+        const cc_winograd_planes u = u_of(j, &p);
         finish(j, i, &u, j->inputs, part);
     }
 }
@@ -261,9 +270,11 @@ static void run_tasks(const cc_context *context, job *j, int parts)
     cc_pool *pool = context->pool;
     const int64_t products = j->places * j->columns.blocks;
     const int patch_parts = cc_parts(pool, j->patches, 1);
-    if (j->shares > 1)
+    if (j->shares > 1) {
+        const int64_t sums = j->patches * j->places;
         cc_parallel_each(pool, parts, j->shares, share_task, j);
-    else
+        cc_parallel_for(pool, cc_parts(pool, sums, 1), sums, sum_task, j);
+    } else
         for (j->first = 0; j->first < j->tiles; j->first += j->now) {
             j->now = cc_min(j->run, j->tiles - j->first);
             cc_parallel_for(pool, cc_parts(pool, j->now, 4), j->now, transform_task, j);
@@ -273,7 +284,7 @@ static void run_tasks(const cc_context *context, job *j, int parts)
                 cc_parallel_each(pool, cc_parts(pool, products, 1), products, place_task, j);
         }
     if (!j->patchwise)
-        cc_parallel_each(pool, patch_parts, j->patches, sum_task, j);
+        cc_parallel_each(pool, patch_parts, j->patches, finish_task, j);
 }
 
 /* Adds or gives the gradient of one group. */
