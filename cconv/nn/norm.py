@@ -70,7 +70,7 @@ class _BatchNorm(Layer):
             rstd = 1 / np.sqrt(var + self.eps)
             x, y = norm.normalize_fixed(x, mean, var, weight, bias, self.eps, relu, residual)
         else:
-            norm.check_count(np.shape(x), repr(self))
+            norm.check_count(np.shape(x), self)
             x, y, mean, var, rstd = norm.normalize(x, weight, bias, self.eps, relu, residual, out)
             if train and self.track_running_stats and x.size:
                 once(lambda: self._track(mean, var, x.size // self.num_features))

@@ -69,7 +69,7 @@ class GroupNorm(Layer):
     def forward(self, x, train):
         if np.ndim(x) < 2 or np.shape(x)[1] != self.num_channels:
             raise ValueError(f"{self!r}: expected (N, {self.num_channels}, ...), got {np.shape(x)}")
-        y, backward = F.group_norm_forward(x, self.num_groups, *_data(self), self.eps, repr(self))
+        y, backward = F.group_norm_forward(x, self.num_groups, *_data(self), self.eps, self)
         return y, _into_parameters(self, backward)
 
     def extra_repr(self):
@@ -104,7 +104,7 @@ class _InstanceNorm(_BatchNorm):
         if self.track_running_stats and not train:
             return super().forward(x, False)
         self._check(np.shape(x))
-        y, mean, var, backward = F.instance_norm_forward(x, *_data(self), self.eps, repr(self))
+        y, mean, var, backward = F.instance_norm_forward(x, *_data(self), self.eps, self)
         if self.track_running_stats and len(mean) > 0:
             self._track(mean.mean(0), var.mean(0), y.size // mean.size)
         return y, _into_parameters(self, backward)
