@@ -193,7 +193,7 @@ cc_status cc_lanes_forward(const cc_context *context, const cc_lanes_chain *give
         job.weights[i] = cc_lanes_pack(context, &chain->stage[i].shape, weight[i], false, packed);
         packed += cc_lanes_packed_size(context, &chain->stage[i].shape);
     }
-    cc_parallel_for(context->pool, parts, blocks, forward_blocks, &job);
+    cc_parallel_each(context->pool, parts, blocks, forward_blocks, &job);
     cc_arena_free(context->arena, scratch);
     return CC_OK;
 }
