@@ -1,14 +1,16 @@
 """The Winograd algorithm: error bounds, values out of range, tails, and the same bits for any thread count."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import oracle_conv as oracle
 import pytest
+import winograd_cases
 from bits import assert_same_bits
+from winograd_cases import BOUND, assert_accurate, assert_spread_alike, case, channels_last, error, expected
 
 import cconv.functional as F
-from cconv.functional.conv import prepare
 
 PADS = [
     ((1, 1), (1, 1)),
@@ -20,52 +22,9 @@ PADS = [
 ]
 WIDE_PADS = [*PADS, ((4, 4), (4, 4)), ((0, 4), (3, 1)), ((4, 3), (0, 2))]
 TAPS = pytest.mark.parametrize("taps", [3, 5])
-BOUND = {"forward": 2e-5, "backward_data": 2e-5, "backward_weight": 1e-4}
 
 
-def channels_last(x):
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-
-
-def case(n, ic, oc, h, w, pads=PADS[0], seed=0, taps=3):
-    rng = np.random.default_rng(seed)
-    size = h + sum(pads[0]) - taps + 1, w + sum(pads[1]) - taps + 1
-    x = channels_last(np.maximum(rng.standard_normal((n, ic, h, w), np.float32), 0))
-    weight = rng.standard_normal((oc, ic, taps, taps), np.float32)
-    weight *= np.float32(np.sqrt(2 / (taps * taps * ic)))
-    dy = channels_last(rng.standard_normal((n, oc, *size), np.float32))
-    return x, weight, dy, pads
-
-
-def passes(x, weight, dy, pads, algo="winograd", groups=1):
-    geometry = prepare(x.shape, weight.shape, padding=pads, groups=groups, algo=algo, channels_last=True)
-    dw = np.zeros_like(weight)
-    geometry.backward_weight(x, dy, dw)
-    return {
-        "forward": geometry.forward(x, weight),
-        "backward_data": geometry.backward_data(dy, weight),
-        "backward_weight": dw,
-    }
-
-
-def expected(x, weight, dy, pads):
-    geometry = (1, 1), pads, (1, 1), 1
-    return {
-        "forward": oracle.forward(x, weight, None, *geometry),
-        "backward_data": oracle.backward_data(dy, weight, x.shape[2:], *geometry),
-        "backward_weight": oracle.backward_weight(x, dy, weight.shape[2:], *geometry),
-    }
-
-
-def error(got, right):
-    norm = np.linalg.norm(right)
-    return np.linalg.norm(got - right) / norm if norm > 0 else np.linalg.norm(got)
-
-
-def assert_accurate(got, right, factor=1.0):
-    for name, bound in BOUND.items():
-        assert got[name].dtype == np.float32
-        assert error(got[name] / factor, right[name]) <= bound, name
+passes = partial(winograd_cases.passes, algo="winograd")
 
 
 @TAPS
@@ -159,13 +118,9 @@ def test_not_finite(value, channels, taps):
     for array, at in [(x, (0, 1, 0, 0)), (x, (1, 2, 4, 3)), (x, (1, 0, 8, 6)), (x, (0, 0, 3, 5)), (dy, (0, 1, 5, 2)),
                       (dy, (1, 2, 0, 6)), (weight, (1, 2, 0, 0)), (weight, (0, 1, 1, 1))]:  # fmt: skip
         before, array[at] = array[at], value
-        got, right = passes(x, weight, dy, pads), passes(x, weight, dy, pads, "direct")
+        got, right = passes(x, weight, dy, pads), passes(x, weight, dy, pads, algo="direct")
         array[at] = before
-        for name in BOUND:
-            np.testing.assert_array_equal(np.isfinite(got[name]), np.isfinite(right[name]))
-            np.testing.assert_array_equal(np.isnan(got[name]), np.isnan(right[name]))
-            finite = np.isfinite(right[name])
-            np.testing.assert_allclose(got[name][finite], right[name][finite], rtol=1e-3, atol=1e-4)
+        assert_spread_alike(got, right)
 
 
 @TAPS
@@ -247,7 +202,7 @@ def test_what_is_not_finite_stays_in_its_group(value, taps):
     weight = np.random.default_rng(1).standard_normal((groups * outputs, inputs, taps, taps), np.float32)
     for array, at in [(x, (1, 7, 3, 2)), (dy, (0, 5, 4, 1)), (weight, (6, 2, 1, 1))]:
         before, array[at] = array[at], value
-        got, right = (passes(x, weight, dy, pads, algo, groups) for algo in ("winograd", "direct"))
+        got, right = (passes(x, weight, dy, pads, algo=algo, groups=groups) for algo in ("winograd", "direct"))
         array[at] = before
         for name in BOUND:
             finite = np.isfinite(right[name])
