@@ -179,6 +179,8 @@ def test_channels_of_a_larger_array(channels, shape, dtype, relu):
     expected, backward = norm.forward_residual(x, True, None, relu)
     expected_dx, _ = backward(dy.copy())
     expected_gradients = [p.grad.copy() for p in norm.parameters()]
+    dx, _ = norm.forward_residual(x, True, None, relu)[1](np.ascontiguousarray(dy))
+    np.testing.assert_array_equal(dx, expected_dx)
     norm.zero_grad()
     y, backward = norm.forward_residual(x, True, None, relu, place)
     dx, _ = backward(dy)

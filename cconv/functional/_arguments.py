@@ -199,7 +199,7 @@ def activation(x, name, ndim, dtype=None):
 
 def to_channels_last(x):
     """A channels-last copy of the NCHW-shaped `x`, of floats."""
-    if x.dtype in FLOATS and spacing(x) is not None:
+    if x.dtype in FLOATS and x.shape[1] > 1 and spacing(x) is not None:
         y = _runtime.empty(x.shape, x.dtype, True)
         copy_into(y, x)
         return y
@@ -225,6 +225,16 @@ def like(x, name, shape, channels_last, dtype):
     if channels_last and x.ndim > 2:
         return x if is_channels_last(x) else to_channels_last(x)
     return np.ascontiguousarray(x).reshape(shape)  # which NumPy makes (1,) of ()
+
+
+def spaced_like(x, name, shape, dtype):
+    """(`x` of exactly `shape`, its `spacing`): some channels of a channels-last array stay where they are, other orders are
+    copied to channels-last."""
+    if type(x) is np.ndarray and x.shape == tuple(shape) and x.dtype == dtype and x.flags.aligned:
+        apart = spacing(x)
+        if apart is not None:
+            return x, apart
+    return like(x, name, shape, True, dtype), 0
 
 
 def parameter(x, name, shape, dtype):

@@ -241,9 +241,9 @@ def normalize_backward(dy, x, mean, rstd, weight, bias, dweight, dbias, relu=Fal
     statistics are constants.
     """
     channels_last, apart = not x.flags.c_contiguous, 0
-    if channels_last and y is None and dy.shape == x.shape and dy.dtype == x.dtype:
-        apart = _arguments.spacing(dy) or 0
-    if not apart:
+    if channels_last and y is None:
+        dy, apart = _arguments.spaced_like(dy, "dy", x.shape, x.dtype)
+    else:
         dy = _arguments.like(dy, "dy", x.shape, channels_last, x.dtype)
     if not x.size:
         return dy, None if y is None else dy

@@ -84,6 +84,9 @@ cc_status cc_lanes_saved_size(const cc_context *context, const cc_lanes_chain *g
 
 /* ---- forward ---- */
 
+/* So many blocks for each thread leave its cache before backward reads them; any thread may then do them. */
+#define MANY 8
+
 typedef struct forward_job {
     const cc_context *context;
     const cc_lanes_chain *chain;
@@ -193,7 +196,10 @@ cc_status cc_lanes_forward(const cc_context *context, const cc_lanes_chain *give
         job.weights[i] = cc_lanes_pack(context, &chain->stage[i].shape, weight[i], false, packed);
         packed += cc_lanes_packed_size(context, &chain->stage[i].shape);
     }
-    cc_parallel_each(context->pool, parts, blocks, forward_blocks, &job);
+    if (blocks >= MANY * parts)
+        cc_parallel_each(context->pool, parts, blocks, forward_blocks, &job);
+    else
+        cc_parallel_for(context->pool, parts, blocks, forward_blocks, &job);
     cc_arena_free(context->arena, scratch);
     return CC_OK;
 }
