@@ -5,6 +5,7 @@ users see: its state_dict, summary and gradients are those of the fused one.
 """
 
 from cconv import nn
+from cconv.nn.base import is_own
 from cconv.nn.combine import Concat, Sequential, Sum
 from cconv.nn.joined import ConcatNorm, ConvNorm, ConvReLU, LinearReLU, NormReLU, Residual
 from cconv.nn.lanes import ConvChain
@@ -26,9 +27,11 @@ def fuse(layer):
         return Sum(*[fuse(branch) for branch in layer])
     if type(layer) is Concat:
         branches = [fuse(branch) for branch in layer]
-        if layer.axis == 1 and any(branch.takes_out for branch in branches):
+        joined = Concat(*branches, axis=layer.axis)
+        # A user's layer may give another shape or dtype than it says: its output is looked at first.
+        if layer.axis == 1 and any(branch.takes_out for branch in branches) and _all_own(joined):
             return ConcatNorm(*branches)
-        return Concat(*branches, axis=layer.axis)
+        return joined
     return layer
 
 
@@ -54,6 +57,10 @@ def _flat(sequential):
             yield from _flat(layer)
         else:
             yield layer
+
+
+def _all_own(layer):
+    return all(is_own(each) for _, each in layer.named_layers())
 
 
 def _rewrite(layers):

@@ -83,6 +83,22 @@ def test_fused_is_equal(name, dtype):
     assert fused.output_shape(shape) == net.output_shape(shape)
 
 
+class _Half(nn.Layer):
+    """A user's layer that does not tell its shape, nor that it gives float64."""
+
+    def forward(self, x, train):
+        return x[:, ::2].astype(np.float64), lambda dy, need_dx=True: np.repeat(dy, 2, axis=1).astype(np.float32)
+
+
+def test_a_users_layer_beside_a_norm_may_give_what_it_likes():
+    branch = nn.Sequential(nn.Conv2d(8, 4, 3, padding=1, rng=1), nn.BatchNorm2d(4))
+    net = nn.Sequential(nn.Conv2d(3, 8, 1, rng=0), nn.Concat(branch, _Half()))
+    x = np.random.default_rng(0).standard_normal((2, 3, 6, 6)).astype(np.float32)
+    expected, y = net.forward(x, True)[0], fuse(net).forward(x, True)[0]
+    assert y.dtype == expected.dtype == np.float64
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_running_statistics_are_shared():
     net = nn.Sequential(nn.Conv2d(3, 8, 3, rng=1), nn.BatchNorm2d(8), nn.ReLU())
     before = net[1].running_mean.data.copy()

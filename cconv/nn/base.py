@@ -351,6 +351,11 @@ def gather(layer):
     return data, grad
 
 
+def is_own(layer):
+    """Whether the layer itself is cconv's, not a user's class."""
+    return type(layer).__module__.startswith("cconv.")
+
+
 def adds_once(layer):
     """Whether a backward pass is known to add to every Parameter at most once: all layers below `layer` are
     cconv's own, and none of them, and no Parameter, stands in two places."""
@@ -358,7 +363,7 @@ def adds_once(layer):
     while todo:
         layer = todo.pop()
         own = [id(value) for _, value in layer._own(Parameter)]
-        if id(layer) in layers or not parameters.isdisjoint(own) or not type(layer).__module__.startswith("cconv."):
+        if id(layer) in layers or not parameters.isdisjoint(own) or not is_own(layer):
             return False
         layers.add(id(layer))
         parameters.update(own)
