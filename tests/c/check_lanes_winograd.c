@@ -1,4 +1,4 @@
-/* Convolutions of planes by Winograd's algorithm along the rows (kernels/lanes_winograd.inc). */
+/* Convolutions of planes by Winograd's algorithm along the rows (kernels/lanes_winograd.inc, lanes_winograd_weight.inc). */
 #include <math.h>
 #include <string.h>
 
@@ -26,13 +26,23 @@ static cc_lanes_shape winograd_shape(check *c, bool even)
     return s;
 }
 
-/* Rows that nothing reads keep what they hold, which is no number. */
-static float *transformed(check *c, const cc_lanes_shape *s, const float *x)
+static int64_t pairs_size(check *c, const cc_lanes_shape *s)
 {
-    const int64_t size = s->xh * (s->ow / 2) * s->ic * CC_LANES_WINOGRAD_POINTS * lanes_of(c);
+    return s->xh * (s->ow / 2) * s->ic * CC_LANES_PAIR_POINTS * lanes_of(c);
+}
+
+static float *no_numbers(check *c, int64_t size)
+{
     float *v = check_f32(c, size);
     for (int64_t i = 0; i < size; i++)
         v[i] = NAN;
+    return v;
+}
+
+/* Rows that nothing reads keep what they hold, which is no number. */
+static float *transformed(check *c, const cc_lanes_shape *s, const float *x)
+{
+    float *v = no_numbers(c, s->xh * ((s->ow + 3) / 4) * s->ic * CC_LANES_WINOGRAD_POINTS * lanes_of(c));
     EXPECT(c, c->kernels->lanes_chain.winograd.input(s, x, v));
     return v;
 }
@@ -90,12 +100,13 @@ static void winograd_conv_relu_pool(check *c)
 
 static void winograd_weight_gradient(check *c)
 {
-    SLOT(c, lanes_chain.winograd.weight_gradient);
     const cc_lanes_shape s = winograd_shape(c, true);
     const int64_t count = s.oc * s.ic * s.kh * s.kw, pooled = s.oc * s.ph * s.pw * lanes_of(c);
-    cc_lanes_shape whole = s;
-    whole.pad_rows = whole.pad_rows_end = 0;
-    const float *x = random_input(c, &s), *v = transformed(c, &whole, x);
+    const float *x = random_input(c, &s);
+    SLOT(c, lanes_chain.winograd.pairs);
+    float *v = no_numbers(c, pairs_size(c, &s));
+    EXPECT(c, c->kernels->lanes_chain.winograd.pairs(&s, x, v));
+    SLOT(c, lanes_chain.winograd.weight_gradient);
     float *dw = check_f32(c, count), *dpool = check_f32(c, pooled);
     const uint8_t *place = random_places(c, pooled);
     double *expected = as_double(c, dw, count);
@@ -127,12 +138,12 @@ static void winograd_limits(check *c)
     x[((plane * s.xh + row) * s.xw + column) * lanes_of(c) + check_integer(c, 0, lanes_of(c) - 1)] =
         wrong[check_integer(c, 0, 4)];
     EXPECT(c, !c->kernels->lanes_chain.winograd.input(&s, x, v));
+    EXPECT(c, !c->kernels->lanes_chain.winograd.pairs(&s, x, no_numbers(c, pairs_size(c, &s))));
     check_done(c);
 }
 
 void check_lanes_winograd(check *c)
 {
-    SLOT_DATA(c, lanes_chain.winograd.pays);
     winograd_conv(c);
     winograd_conv_relu_pool(c);
     winograd_weight_gradient(c);

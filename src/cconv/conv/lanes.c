@@ -271,9 +271,7 @@ static void stage_backward(const backward_job *job, int index, const char *block
     kernels->bias_gradient(s, dpool, place, db);
     float *transform = (float *)(void *)(scratch + job->transform_offset);
     const float *x = (const float *)(const void *)(block + job->layout.x[index]);
-    cc_lanes_shape whole = *s; /* no row is left out for being padding */
-    whole.pad_rows = whole.pad_rows_end = 0;
-    if (!cc_lanes_takes_winograd(job->context, s) || !kernels->winograd.input(&whole, x, transform) ||
+    if (!cc_lanes_takes_winograd(job->context, s) || !kernels->winograd.pairs(s, x, transform) ||
         !kernels->winograd.weight_gradient(s, transform, dpool, place, dw))
         kernels->weight_gradient(s, x, dpool, place, dw);
     if (index == 0 && job->dx == NULL)
@@ -340,7 +338,7 @@ static void plan_backward(backward_job *job)
     int64_t transform = 0;
     for (int i = 0; i < chain->stages; i++) {
         const cc_lanes_shape back = turned_shape(job, i);
-        transform = cc_max(transform, cc_lanes_transform_size(job->context, &chain->stage[i].shape));
+        transform = cc_max(transform, cc_lanes_pairs_size(job->context, &chain->stage[i].shape));
         if (i == 0 && job->dx == NULL)
             continue;
         transform = cc_max(transform, cc_lanes_transform_size(job->context, &back));

@@ -8,8 +8,8 @@
 
 bool cc_lanes_takes_winograd(const cc_context *context, const cc_lanes_shape *s)
 {
-    return !context->exact && context->kernels->lanes_chain.winograd.pays && s->kw == CC_LANES_WINOGRAD_TAPS &&
-           s->kh <= CC_LANES_WINOGRAD_ROWS && s->oh % 2 == 0 && s->ow % 2 == 0 && s->ic <= MOST_CHANNELS;
+    return !context->exact && s->kw == CC_LANES_WINOGRAD_TAPS && s->kh <= CC_LANES_WINOGRAD_ROWS && s->oh % 2 == 0 &&
+           s->ow % 2 == 0 && s->ic <= MOST_CHANNELS;
 }
 
 static int64_t direct_size(const cc_lanes_shape *s) { return s->oc * s->ic * s->kh * s->kw; }
@@ -21,7 +21,16 @@ int64_t cc_lanes_packed_size(const cc_context *context, const cc_lanes_shape *s)
 
 int64_t cc_lanes_transform_size(const cc_context *context, const cc_lanes_shape *s)
 {
-    return cc_lanes_takes_winograd(context, s) ? s->xh * (s->ow / 2) * s->ic * CC_LANES_WINOGRAD_POINTS * context->kernels->lanes : 0;
+    if (!cc_lanes_takes_winograd(context, s))
+        return 0;
+    return s->xh * cc_ceil_div(s->ow, 4) * s->ic * CC_LANES_WINOGRAD_POINTS * context->kernels->lanes;
+}
+
+int64_t cc_lanes_pairs_size(const cc_context *context, const cc_lanes_shape *s)
+{
+    if (!cc_lanes_takes_winograd(context, s))
+        return 0;
+    return s->xh * (s->ow / 2) * s->ic * CC_LANES_PAIR_POINTS * context->kernels->lanes;
 }
 
 cc_lanes_weights cc_lanes_pack(const cc_context *context, const cc_lanes_shape *s, const float *w, bool turned,

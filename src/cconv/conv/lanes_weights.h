@@ -12,9 +12,11 @@ typedef struct cc_lanes_weights {
 /* Whether Winograd's algorithm is chosen. */
 bool cc_lanes_takes_winograd(const cc_context *context, const cc_lanes_shape *shape);
 
-/* Floats that packing takes, and the transform of a block's input; the latter is 0 where Winograd is not chosen. */
+/* Floats that packing takes, and the transform of a block's input, and that by pairs of outputs for the gradient of the
+ * weights; both are 0 where Winograd is not chosen. */
 int64_t cc_lanes_packed_size(const cc_context *context, const cc_lanes_shape *shape);
 int64_t cc_lanes_transform_size(const cc_context *context, const cc_lanes_shape *shape);
+int64_t cc_lanes_pairs_size(const cc_context *context, const cc_lanes_shape *shape);
 
 /* w (oc, ic, kh, kw); or, `turned`, (ic, oc, kh, kw): the convolution that takes dy to dx has the channels exchanged and
  * the kernel turned by 180 degrees. */

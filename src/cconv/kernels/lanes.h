@@ -27,18 +27,19 @@ typedef struct cc_lanes_target {
 /* Place of the maximum in its window (0..3, row-major), or this where ReLU is closed. */
 #define CC_LANES_CLOSED 4
 
-/* Convolutions with kernels of five columns and at most as many rows by Winograd's F(2, 5) along the rows
- * (lanes_winograd.inc), two outputs of two rows at a time: of odd sizes the last row and column are left out.
+/* Convolutions with kernels of five columns and at most as many rows by Winograd's algorithm along the rows, F(4, 5)
+ * (lanes_winograd.inc) and, for the gradient of the weights, F(2, 5) (lanes_winograd_weight.inc). Outputs are taken by
+ * twos, down and across: of odd sizes the last row and column are left out.
  *
- * v holds the input at six points for each row and pair of outputs, [row][pair][channel][point][lane]: vectors
- * xh * ow/2 * ic * 6 in all. u holds the weights, oc * ic * kh * 6 floats. */
+ * v holds the input at eight points for each row and four outputs, [row][tile][channel][point][lane]: vectors
+ * xh * ceil(ow/4) * ic * 8 in all; or at six for each pair of outputs, xh * (ow/2) * ic * 6. u holds the weights,
+ * oc * ic * kh * 8 floats. */
 #define CC_LANES_WINOGRAD_ROWS 5
 #define CC_LANES_WINOGRAD_TAPS 5
-#define CC_LANES_WINOGRAD_POINTS 6
+#define CC_LANES_WINOGRAD_POINTS 8
+#define CC_LANES_PAIR_POINTS 6
 
 typedef struct cc_lanes_winograd_kernels {
-    /* Whether it is faster than direct convolution: it takes many registers. */
-    bool pays;
     /* v of x, u of w: (oc, ic, kh, kw), or `turned`: (ic, oc, kh, kw) turned by 180 degrees. False: values so large,
      * Inf or NaN, that sums might be wrong that direct convolution gets right. */
     bool (*input)(const cc_lanes_shape *shape, const float *x, float *v);
@@ -46,7 +47,9 @@ typedef struct cc_lanes_winograd_kernels {
     void (*conv_relu_pool)(const cc_lanes_shape *shape, const float *v, const float *u, const float *bias,
                            cc_lanes_target y, uint8_t *place);
     void (*conv)(const cc_lanes_shape *shape, const float *v, const float *u, cc_lanes_target y);
-    /* As below, from v, all rows of which are there. False: gradients too large; nothing was written. */
+    /* v of all rows of x, by pairs of outputs. False as above. */
+    bool (*pairs)(const cc_lanes_shape *shape, const float *x, float *v);
+    /* As below, from the pairs. False: gradients too large; nothing was written. */
     bool (*weight_gradient)(const cc_lanes_shape *shape, const float *v, const float *dpool, const uint8_t *place,
                             float *dw);
 } cc_lanes_winograd_kernels;

@@ -75,19 +75,33 @@ CC_INLINE vec vscale(vec p, vec n)
 }
 #endif
 
-/* Bytes as integers. GCC takes a conversion of vectors of different sizes apart, element by element. */
+/* Bytes as integers, and integers 0 to 255 as bytes. GCC takes a conversion of vectors of different sizes apart, element by element. */
 #if CC_LANES == 16
 CC_INLINE veci vload_bytes(const uint8_t *p)
 {
     return (veci)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+CC_INLINE void vstore_bytes(uint8_t *p, veci v)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8((__m512i)v));
 }
 #elif CC_LANES == 8
 CC_INLINE veci vload_bytes(const uint8_t *p)
 {
     return (veci)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
 }
+CC_INLINE void vstore_bytes(uint8_t *p, veci v)
+{
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+    _mm_storel_epi64((__m128i *)(void *)p, _mm_packus_epi16(words, words));
+}
 #else
 CC_INLINE veci vload_bytes(const uint8_t *p) { return (veci){p[0], p[1], p[2], p[3]}; }
+CC_INLINE void vstore_bytes(uint8_t *p, veci v)
+{
+    for (int i = 0; i < CC_LANES; i++)
+        p[i] = (uint8_t)v[i];
+}
 #endif
 
 /* A store past the caches, to a whole vector's boundary; others see it after CC_STREAMED. */
@@ -105,14 +119,19 @@ CC_INLINE void vdstream(double *p, vecd v) { memcpy(p, &v, sizeof v); }
 #define CC_STREAMED() ((void)0)
 #endif
 
-/* A choice that is made once and used often: a in the lanes of v that have one of `bits`, b in the others. */
+/* A choice that is made once and used often: a in the lanes of v that have one of `bits`, or where a > b or a <= b, b in
+ * the others. */
 #if CC_LANES == 16
 typedef __mmask16 vmask;
 CC_INLINE vmask vmask_of(veci v, int bits) { return _mm512_test_epi32_mask((__m512i)v, _mm512_set1_epi32(bits)); }
+CC_INLINE vmask vgreater(vec a, vec b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ); }
+CC_INLINE vmask vno_greater(vec a, vec b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LE_OQ); }
 CC_INLINE vec vchoose(vmask mask, vec a, vec b) { return (vec)_mm512_mask_blend_ps(mask, (__m512)b, (__m512)a); }
 #else
 typedef veci vmask;
 CC_INLINE vmask vmask_of(veci v, int bits) { return (v & bits) != 0; }
+CC_INLINE vmask vgreater(vec a, vec b) { return a > b; }
+CC_INLINE vmask vno_greater(vec a, vec b) { return a <= b; }
 #if CC_LANES == 8
 CC_INLINE vec vchoose(vmask mask, vec a, vec b) { return (vec)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)mask); }
 #else
