@@ -14,12 +14,12 @@ typedef cc_gemm_piece piece;
 /* Elements of B worth a thread. */
 #define DOTS_GRAIN (1 << 17)
 
-/* The i-th of `parts` near-equal ranges of [0, n). */
+/* The i-th of `parts` near-equal ranges of [0, n), the last of which may be longer: the last panel may be narrower. */
 static range cut(int64_t n, int64_t parts, int64_t i)
 {
-    const int64_t base = n / parts, extra = n % parts;
-    const int64_t begin = base * i + cc_min(i, extra);
-    return (range){begin, begin + base + (i < extra)};
+    const int64_t base = n / parts, even = parts - n % parts; /* pieces without one more */
+    const int64_t begin = base * i + cc_max(0, i - even);
+    return (range){begin, begin + base + (i >= even)};
 }
 
 static range depth_range(const job *j, int64_t q)
