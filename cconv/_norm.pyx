@@ -24,6 +24,8 @@ cdef extern from "norm/norm.h" nogil:
     cc_status cc_norm_inference(const cc_context *context, const cc_norm *norm, double eps, const void *x,
                                 const double *mean, const double *var, const void *weight, const void *bias,
                                 const void *residual, void *y)
+    void cc_norm_track(cc_dtype dtype, int64_t c, const double *mean, const double *var, double share,
+                       double correction, void *running_mean, void *running_var)
     cc_status cc_norm_backward(const cc_context *context, const cc_norm *norm, bint fixed, const void *dy,
                                const void *x, const void *y, const double *mean, const double *rstd,
                                const void *weight, const void *bias, void *dx, void *dresidual, void *dweight,
@@ -88,6 +90,24 @@ def inference(cnp.ndarray x not None, bint channels_last, cnp.ndarray mean not N
                                    <double *>cnp.PyArray_DATA(var), w, b, r, cnp.PyArray_DATA(y))
     check(status, "batch_norm_inference")
     return y
+
+
+def track(cnp.ndarray running_mean not None, cnp.ndarray running_var not None, cnp.ndarray mean not None,
+          cnp.ndarray var not None, double share, double correction):
+    """Move the running statistics in place towards a batch's, which are float64. False, and nothing is done, where they
+    are not both contiguous arrays of as many values in one of the kernels' dtypes."""
+    cdef cnp.ndarray running
+    cdef int kind = cnp.PyArray_TYPE(running_mean)
+    for running in (running_mean, running_var):
+        if (cnp.PyArray_TYPE(running) != kind or not cnp.PyArray_ISCARRAY(running)
+                or cnp.PyArray_SIZE(running) != cnp.PyArray_SIZE(mean)):
+            return False
+    if kind != cnp.NPY_FLOAT32 and kind != cnp.NPY_FLOAT64:
+        return False
+    cc_norm_track(dtype_of(running_mean), cnp.PyArray_SIZE(mean), <double *>cnp.PyArray_DATA(mean),
+                  <double *>cnp.PyArray_DATA(var), share, correction, cnp.PyArray_DATA(running_mean),
+                  cnp.PyArray_DATA(running_var))
+    return True
 
 
 def backward(cnp.ndarray dy not None, cnp.ndarray x not None, bint channels_last, cnp.ndarray mean not None,

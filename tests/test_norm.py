@@ -239,6 +239,21 @@ def test_cumulative_momentum_is_the_mean_of_all_batches():
     np.testing.assert_allclose(layer.running_var.data, x.var((1, 3, 4)).mean(0), atol=1e-12)
 
 
+@pytest.mark.parametrize("unbiased", [True, False])
+@pytest.mark.parametrize("kind", ["float32", "float64", "float16", "strided"])
+def test_running_statistics_of_any_array(kind, unbiased):
+    """Buffers that the kernels do not take move all the same."""
+    layer = nn.BatchNorm1d(5, momentum=0.3, unbiased=unbiased)
+    x = np.random.default_rng(0).standard_normal((7, 5), np.float32)
+    expected = [0.3 * x.mean(0, np.float64), 0.7 + 0.3 * x.var(0, np.float64, ddof=int(unbiased))]
+    for buffer in (layer.running_mean, layer.running_var):
+        buffer.data = np.repeat(buffer.data, 2)[::2] if kind == "strided" else buffer.data.astype(kind)
+    layer.forward(x, True)
+    for buffer, value in zip((layer.running_mean, layer.running_var), expected, strict=True):
+        tolerance = 1e-3 if kind == "float16" else 1e-6
+        np.testing.assert_allclose(buffer.data, value, rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("shape", [(4, 20, 5, 5), (4, 3, 9, 9)])
 def test_fused_relu(train, shape):

@@ -200,10 +200,20 @@ def share_of(momentum, decay=None):
     return share
 
 
+def _correction(count, unbiased):
+    return _arguments.whole(count, "count", 2) / (count - 1) if unbiased else 1.0
+
+
+def track(running_mean, running_var, mean, var, count, share, unbiased):
+    """`moved` in place, for layers: `mean` and `var` as `normalize` returns them."""
+    if not _norm.track(running_mean, running_var, mean, var, share, _correction(count, unbiased)):
+        running = running_mean.astype(np.float64), running_var.astype(np.float64)
+        running_mean[...], running_var[...] = moved(*running, mean, var, count, share, unbiased)
+
+
 def moved(running_mean, running_var, mean, var, count, share, unbiased):
     """Running mean and variance moved by `share` towards a batch's."""
-    if unbiased:
-        var = var * (_arguments.whole(count, "count", 2) / (count - 1))
+    var = var * _correction(count, unbiased)
     return (1 - share) * running_mean + share * mean, (1 - share) * running_var + share * var
 
 

@@ -100,9 +100,7 @@ class _BatchNorm(Layer):
     def _track(self, mean, var, count):
         self.num_batches_tracked.data += 1
         share = 1 / int(self.num_batches_tracked.data) if self.momentum is None else self.momentum
-        running = [buffer.data.astype(np.float64) for buffer in (self.running_mean, self.running_var)]
-        moved = norm.moved(*running, mean, var, count, share, self.unbiased)
-        self.running_mean.data[...], self.running_var.data[...] = moved
+        norm.track(self.running_mean.data, self.running_var.data, mean, var, count, share, self.unbiased)
 
     def reset_running_stats(self):
         """Forget the running statistics: mean 0, variance 1, no batches."""

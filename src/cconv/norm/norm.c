@@ -172,6 +172,15 @@ cc_status cc_norm_inference(const cc_context *context, const cc_norm *norm, doub
     return CC_OK;
 }
 
+void cc_norm_track(cc_dtype dtype, int64_t c, const double *mean, const double *var, double share, double correction,
+                   void *running_mean, void *running_var)
+{
+    for (int64_t i = 0; i < c; i++) {
+        set(dtype, running_mean, i, (1 - share) * get(dtype, running_mean, i) + share * mean[i]);
+        set(dtype, running_var, i, (1 - share) * get(dtype, running_var, i) + share * (var[i] * correction));
+    }
+}
+
 cc_status cc_norm_backward(const cc_context *context, const cc_norm *norm, bool fixed, const void *dy,
                            const void *x, const void *y, const double *mean, const double *rstd,
                            const void *weight, const void *bias, void *dx, void *dresidual, void *dweight,

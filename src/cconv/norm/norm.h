@@ -36,6 +36,11 @@ cc_status cc_norm_inference(const cc_context *context, const cc_norm *norm, doub
                             const double *mean, const double *var, const void *weight, const void *bias,
                             const void *residual, void *y);
 
+/* Running statistics, of c values in `dtype`, move by `share` towards a batch's; `correction` makes its variance the
+ * unbiased one, or is 1. */
+void cc_norm_track(cc_dtype dtype, int64_t c, const double *mean, const double *var, double share, double correction,
+                   void *running_mean, void *running_var);
+
 /* With g = dy, or with `relu` dy where y > 0, and M values a channel (y may be NULL where there was no residual: it
  * is computed again from x, with the same bits):
  *   dbias += SUM g,  dweight += SUM g * (x - mean) * rstd
