@@ -76,8 +76,8 @@ def algorithms(layer, x, dy, which):
         return dw
 
     run = {
-        "forward": lambda g: lambda: g.forward(x, w),
-        "backward_data": lambda g: lambda: g.backward_data(dy, w),
+        "forward": lambda g: lambda: g.forward(x, w, mosaic=True),
+        "backward_data": lambda g: lambda: g.backward_data(dy, w, mosaic=True),
         "backward_weight": lambda g: lambda: weight(g),
     }[which]
     auto = geometry("auto")

@@ -94,8 +94,8 @@ def cconv_runs(layer, x, dy, algo):
         return dw
 
     runs = {
-        "forward": lambda: geometry.forward(x, w),
-        "backward_data": lambda: geometry.backward_data(dy, w),
+        "forward": lambda: geometry.forward(x, w, mosaic=True),
+        "backward_data": lambda: geometry.backward_data(dy, w, mosaic=True),
         "backward_weight": backward_weight,
     }
     names = {which: geometry.algorithm(which) for which in PASSES if algo in ("auto", *geometry.algorithms(which))}

@@ -21,6 +21,7 @@ cdef extern from "conv/conv.h" nogil:
         cc_window window
         cc_dtype dtype
         cc_layout x_layout, y_layout
+        bint mosaic
     ctypedef enum cc_pass:
         CC_FORWARD
         CC_BACKWARD_DATA
@@ -261,12 +262,12 @@ cdef class Convolution:
         """Whether an array like dx can be handed over as it is."""
         return self.takes(dx, self.x_shape, self.x_channels_last)
 
-    def forward(self, x, weight, bias=None, residual=None, bint relu=False, scale=None, out=None):
-        """y = conv(x, weight) * scale + bias, then + residual, then relu; in `out` where it fits, else a new array.
-
-        scale has a value a channel.
-        """
+    def forward(self, x, weight, bias=None, residual=None, bint relu=False, scale=None, out=None, bint mosaic=False):
+        """y = conv(x, weight) * scale + bias, then + residual, then relu; in `out` where it fits, else a new array. scale
+        has a value a channel; with `mosaic` images may share tiles, and rounding errors (conv/conv.h)."""
         cdef cc_epilogue epilogue
+        cdef cc_conv conv = self.conv
+        conv.mosaic = mosaic
         cdef int algo = self.algo_for(CC_FORWARD)
         cdef void *x_data = self.data(x, "x", self.x_shape, self.x_channels_last)
         cdef void *w_data = self.data(weight, "weight", self.w_shape, False)
@@ -284,12 +285,14 @@ cdef class Convolution:
         cdef cnp.ndarray y = result_array(out, self.y_shape, self.dtype.num, self.y_channels_last)
         cdef void *y_data = cnp.PyArray_DATA(y)
         with nogil:
-            status = cc_conv_forward(context(), algo, &self.conv, x_data, w_data, b_data, &epilogue, y_data)
+            status = cc_conv_forward(context(), algo, &conv, x_data, w_data, b_data, &epilogue, y_data)
         check(status, "conv forward")
         return y
 
-    def backward_data(self, dy, weight, residual=None, bias=None, out=None):
-        """dx + residual + bias (in_channels,), in `out` where it fits, else a new array."""
+    def backward_data(self, dy, weight, residual=None, bias=None, out=None, bint mosaic=False):
+        """dx + residual + bias (in_channels,), in `out` where it fits, else a new array; `mosaic` as in forward."""
+        cdef cc_conv conv = self.conv
+        conv.mosaic = mosaic
         cdef int algo = self.algo_for(CC_BACKWARD_DATA)
         cdef void *dy_data = self.data(dy, "dy", self.y_shape, self.y_channels_last)
         cdef void *w_data = self.data(weight, "weight", self.w_shape, False)
@@ -303,7 +306,7 @@ cdef class Convolution:
         cdef cnp.ndarray dx = result_array(out, self.x_shape, self.dtype.num, self.x_channels_last)
         cdef void *dx_data = cnp.PyArray_DATA(dx)
         with nogil:
-            status = cc_conv_backward_data(context(), algo, &self.conv, dy_data, w_data, r_data, dx_data)
+            status = cc_conv_backward_data(context(), algo, &conv, dy_data, w_data, r_data, dx_data)
             if status == 0 and b_data != NULL:
                 status = cc_conv_add_bias(context(), &self.conv, b_data, dx_data)
         check(status, "conv backward_data")
@@ -371,10 +374,8 @@ def im2col(cnp.ndarray x, tuple kernel_size, tuple stride, tuple pads, tuple dil
     cdef int64_t rows = patches.c * w.kernel[0] * w.kernel[1] * w.kernel[2]
     cdef cnp.ndarray cols = result_array(out, (patches.n, rows, w.output[0] * w.output[1] * w.output[2]),
                                       cnp.PyArray_TYPE(x), False)
-    cdef void *from_data = cnp.PyArray_DATA(x)
-    cdef void *to_data = cnp.PyArray_DATA(cols)
     with nogil:
-        status = cc_im2col(context(), &patches, from_data, to_data)
+        status = cc_im2col(context(), &patches, cnp.PyArray_DATA(x), cnp.PyArray_DATA(cols))
     check(status, "im2col")
     return cols
 
@@ -392,9 +393,7 @@ def col2im(cnp.ndarray cols, tuple shape, tuple kernel_size, tuple stride, tuple
     if not lies_first(cols):
         raise ValueError("cols must be contiguous")
     cdef cnp.ndarray x = result_array(out, shape, cnp.PyArray_TYPE(cols), False)
-    cdef void *from_data = cnp.PyArray_DATA(cols)
-    cdef void *to_data = cnp.PyArray_DATA(x)
     with nogil:
-        status = cc_col2im(context(), &patches, from_data, to_data)
+        status = cc_col2im(context(), &patches, cnp.PyArray_DATA(cols), cnp.PyArray_DATA(x))
     check(status, "col2im")
     return x

@@ -116,8 +116,8 @@ class _Passes:
             return dw
 
         return (
-            lambda: geometry.forward(self.x, self.w),
-            lambda: geometry.backward_data(dy, self.w),
+            lambda: geometry.forward(self.x, self.w, mosaic=True),
+            lambda: geometry.backward_data(dy, self.w, mosaic=True),
             backward_weight,
         )
 

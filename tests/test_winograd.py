@@ -51,6 +51,38 @@ def test_geometry(taps, pads):
             assert_accurate(passes(*arrays), expected(*arrays))
 
 
+ODD_SIZES = [
+    (5, 5, PADS[0]),
+    (13, 6, PADS[0]),
+    (9, 13, PADS[2]),
+    (6, 5, PADS[3]),
+    (5, 9, PADS[4]),
+    (7, 6, PADS[5]),
+]
+
+
+@TAPS
+@pytest.mark.parametrize("images", [2, 3, 4, 6, 7, 12, 32])
+def test_mosaics(images, taps):
+    """Images whose size tiles do not divide share tiles with their neighbours, whatever the padding between them."""
+    for h, w, pads in ODD_SIZES:
+        arrays = case(images, 18, 20, h, w, pads, seed=images, taps=taps)
+        assert_accurate(passes(*arrays, mosaic=True), expected(*arrays))
+
+
+@TAPS
+def test_images_stand_for_themselves(taps):
+    """Elsewhere an image has the same bits, whatever lies beside it."""
+    for h, w, pads in ODD_SIZES:
+        x, weight, dy, pads = case(6, 18, 20, h, w, pads, taps=taps)
+        before = passes(x, weight, dy, pads)
+        x[::2] *= 1e12
+        dy[::2] *= 1e12
+        after = passes(x, weight, dy, pads)
+        for name in ("forward", "backward_data"):
+            np.testing.assert_array_equal(after[name][1::2], before[name][1::2])
+
+
 @TAPS
 @pytest.mark.parametrize(
     "shape",

@@ -23,13 +23,13 @@ def case(n, ic, oc, h, w, pads=SAME, seed=0, taps=3, stride=1, groups=1):
     return x, weight, channels_last(rng.standard_normal((n, oc, *size), np.float32)), pads
 
 
-def passes(x, weight, dy, pads, *, algo, stride=1, groups=1):
+def passes(x, weight, dy, pads, *, algo, stride=1, groups=1, mosaic=False):
     geometry = prepare(x.shape, weight.shape, stride, pads, groups=groups, algo=algo, channels_last=True)
     dw = np.zeros_like(weight)
     geometry.backward_weight(x, dy, dw)
     return {
-        "forward": geometry.forward(x, weight),
-        "backward_data": geometry.backward_data(dy, weight),
+        "forward": geometry.forward(x, weight, mosaic=mosaic),
+        "backward_data": geometry.backward_data(dy, weight, mosaic=mosaic),
         "backward_weight": dw,
     }
 

@@ -156,7 +156,7 @@ class _Forward(_Conv):
         x, border = self._bordered(x)
         x, geometry = self._prepared(x)
         weight, bias = self.weight, self.bias
-        y = geometry.forward(x, weight.data, None if bias is None else bias.data, None, relu)
+        y = geometry.forward(x, weight.data, None if bias is None else bias.data, None, relu, mosaic=train)
 
         def backward(dy, need_dx=True, onto=None):
             if not geometry.takes_dy(dy):
@@ -171,7 +171,7 @@ class _Forward(_Conv):
                 # dx may lie as it likes: like dy, for which there are the faster algorithms.
                 back = self._geometry(geometry.x_shape, x, geometry.y_channels_last)
                 fused = onto is not None and border is None and back.takes_dx(onto)
-                dx = back.backward_data(dy, weight.data, onto if fused else None)
+                dx = back.backward_data(dy, weight.data, onto if fused else None, mosaic=True)
                 if border is not None:
                     dx = padded_backward(dx, border, self.padding_mode)
                 if onto is not None and not fused:

@@ -149,8 +149,14 @@ static cc_winograd_grid random_grid(check *c, const cc_winograd_kernels *form, i
     g.pixel = jump * (*channels + check_integer(c, 0, 3));
     g.line = jump * g.width * g.pixel;
     g.image = jump * g.height * g.line;
-    g.rows = (g.height + g.top + form->step - 1) / form->step;
-    g.columns = (g.width + g.left + form->step - 1) / form->step;
+    /* A mosaic of some images, or each for itself. */
+    const bool alone = form->stride == 2 || check_integer(c, 0, 1) == 0;
+    g.down = alone ? 1 : check_integer(c, 1, 3);
+    g.across = alone ? 1 : check_integer(c, 1, 3);
+    g.row_period = alone ? 0 : g.height + check_integer(c, 0, 4);
+    g.column_period = alone ? 0 : g.width + check_integer(c, 0, 4);
+    g.rows = ((g.down - 1) * g.row_period + g.height + g.top + form->step - 1) / form->step;
+    g.columns = ((g.across - 1) * g.column_period + g.width + g.left + form->step - 1) / form->step;
     return g;
 }
 
@@ -158,11 +164,15 @@ static cc_winograd_grid random_grid(check *c, const cc_winograd_kernels *form, i
 /* Offset of pixel (i, j) of a tile. */
 static int64_t pixel(const cc_winograd_kernels *form, const cc_winograd_grid *g, int64_t tile, int64_t i, int64_t j)
 {
-    const int64_t image = tile / (g->rows * g->columns), rest = tile % (g->rows * g->columns);
+    const int64_t mosaic = tile / (g->rows * g->columns), rest = tile % (g->rows * g->columns);
     const int64_t y = form->step * (rest / g->columns) - g->top + i, x = form->step * (rest % g->columns) - g->left + j;
-    if (y < 0 || y >= g->height || x < 0 || x >= g->width)
+    if (y < 0 || x < 0)
         return OUTSIDE;
-    return image * g->image + y * g->line + x * g->pixel;
+    const int64_t below = g->down > 1 ? y / g->row_period : 0, beside = g->across > 1 ? x / g->column_period : 0;
+    const int64_t row = y - below * g->row_period, column = x - beside * g->column_period;
+    if (below >= g->down || row >= g->height || beside >= g->across || column >= g->width)
+        return OUTSIDE;
+    return ((mosaic * g->down + below) * g->across + beside) * g->image + row * g->line + column * g->pixel;
 }
 
 /* Begin of the images in `floats`; a strided form may see them turned. */
@@ -176,12 +186,13 @@ static int64_t turn(check *c, const cc_winograd_kernels *form, cc_winograd_grid 
     return last;
 }
 
-enum { IMAGES = 2 };
+enum { MOSAICS = 2 };
+static int64_t images_of(const cc_winograd_grid *g) { return MOSAICS * g->down * g->across; }
 
 /* A run of tiles somewhere in the images. */
 static void random_run(check *c, const cc_winograd_grid *g, int64_t *first, int64_t *tiles)
 {
-    const int64_t all = IMAGES * g->rows * g->columns;
+    const int64_t all = MOSAICS * g->rows * g->columns;
     *first = check_integer(c, 0, all - 1);
     *tiles = check_integer(c, 1, all - *first < 5 ? all - *first : 5);
 }
@@ -196,7 +207,7 @@ static void spread(check *c, const cc_winograd_kernels *form, int phase, bool gr
     random_run(c, &g, &first, &tiles);
     const int step = (int)form->step, points = (int)form->points, edge = gradient ? step : points;
     const matrix m = gradient ? powers(points, step, false) : input_matrix(points);
-    const float *image = check_f32(c, IMAGES * g.image);
+    const float *image = check_f32(c, images_of(&g) * g.image);
     image += turn(c, form, &g);
     const cc_winograd_planes v = random_planes(c, tiles, channels, &size);
     double *expected = as_double(c, v.data, size);
@@ -228,7 +239,7 @@ static void output(check *c, const cc_winograd_kernels *form, int phase)
     int64_t channels, first, tiles, size;
     cc_winograd_grid g = random_grid(c, form, form->stride - 1, &channels);
     random_run(c, &g, &first, &tiles);
-    const int64_t options = check_integer(c, 0, 15), pixels = IMAGES * g.image, begin = turn(c, form, &g);
+    const int64_t options = check_integer(c, 0, 15), pixels = images_of(&g) * g.image, begin = turn(c, form, &g);
     const float *bias = check_f32(c, channels), *scale = check_f32(c, channels), *residual = check_f32(c, pixels);
     const bool with_bias = (options & 1) != 0, with_residual = (options & 2) != 0, relu = (options & 4) != 0;
     const bool with_scale = (options & 8) != 0;

@@ -44,6 +44,7 @@ static cc_conv random_conv(fuzz *f)
     if (f->hostile && fuzz_byte(f) > 200)
         c.n = fuzz_size(f, 0);
     c.dtype = kind & 64 ? CC_F64 : CC_F32;
+    c.mosaic = (kind & 32) != 0;
     c.x_layout = any_layout(f);
     c.y_layout = fuzz_byte(f) < 200 ? c.x_layout : any_layout(f);
     return c;

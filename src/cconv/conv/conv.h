@@ -22,6 +22,9 @@ typedef struct cc_conv {
     cc_window window;
     cc_dtype dtype;
     cc_layout x_layout, y_layout;
+    /* Tiles may reach over images that lie side by side: faster, but rounding errors of an image may be those of its
+     * neighbours' values. Sums over all images, as the weight gradient is, do so anyway. */
+    bool mosaic;
 } cc_conv;
 
 typedef enum cc_pass { CC_FORWARD = 0, CC_BACKWARD_DATA, CC_BACKWARD_WEIGHT, CC_PASSES } cc_pass;

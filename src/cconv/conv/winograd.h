@@ -27,6 +27,9 @@ typedef struct cc_winograd_side {
 void cc_winograd_sides(const cc_conv *conv, const cc_winograd_kernels *form, cc_pass pass, cc_winograd_side *x,
                        cc_winograd_side *y);
 
+/* Tiles of all images. */
+int64_t cc_winograd_tiles(const cc_conv *conv, const cc_winograd_side *side);
+
 /* Floats of a line. */
 int64_t cc_winograd_line(const cc_winograd_side *side);
 

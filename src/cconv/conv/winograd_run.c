@@ -279,7 +279,7 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     const int64_t depth = phases * j->inputs, slices = cc_ceil_div(depth, SLICE);
     const bool keep_u = j->keep_u = places * depth * width * columns < LARGE_U;
     j->piece = keep_u ? j->inputs : PIECE / phases;
-    j->tiles = conv->n * pass->to.grid[0].rows * pass->to.grid[0].columns;
+    j->tiles = cc_winograd_tiles(conv, &pass->to);
     j->blocks = cc_ceil_div(j->tiles, keep_u ? BLOCK : LARGE_BLOCK);
     j->block = cc_ceil_div(j->tiles, j->blocks);
 

@@ -4,7 +4,9 @@
 static cc_winograd_side whole_side(const int64_t size[CC_AXES], int64_t channels, int64_t top, int64_t left)
 {
     const int64_t line = size[2] * channels;
-    return (cc_winograd_side){1, {{size[1], size[2], channels, line, size[1] * line, top, left, 0, 0, NULL}}, {0}};
+    const cc_winograd_grid grid = {.height = size[1], .width = size[2], .pixel = channels, .line = line,
+                                   .image = size[1] * line, .top = top, .left = left};
+    return (cc_winograd_side){.phases = 1, .grid = {grid}};
 }
 
 /* The same pixels read from the last to the first. */
@@ -16,11 +18,21 @@ static void turn(cc_winograd_side *side)
     grid->line = -grid->line;
 }
 
-static void cut(cc_winograd_side *side, int64_t rows, int64_t columns)
+/* How tiles cover the images: of a mosaic, `rows` x `columns`. */
+typedef struct tiling {
+    int64_t rows, columns, down, across, row_period, column_period;
+} tiling;
+
+static void cut(cc_winograd_side *side, const tiling *tiles)
 {
     for (int p = 0; p < side->phases; p++) {
-        side->grid[p].rows = rows;
-        side->grid[p].columns = columns;
+        cc_winograd_grid *grid = &side->grid[p];
+        grid->rows = tiles->rows;
+        grid->columns = tiles->columns;
+        grid->down = tiles->down;
+        grid->across = tiles->across;
+        grid->row_period = tiles->row_period;
+        grid->column_period = tiles->column_period;
     }
 }
 
@@ -58,8 +70,9 @@ static cc_winograd_side phases_of(const int64_t size[CC_AXES], const int64_t pad
         const phase_axis row = axis(size[1], pad[1], CC_WINOGRAD_LONE_ROW(p));
         const phase_axis column = axis(size[2], pad[2], CC_WINOGRAD_LONE_COLUMN(p));
         side.first[p] = row.first * line + column.first * channels;
-        side.grid[p] = (cc_winograd_grid){row.count, column.count, step * channels, step * line, size[1] * line,
-                                          row.top, column.top, 0, 0, NULL};
+        side.grid[p] = (cc_winograd_grid){.height = row.count, .width = column.count, .pixel = step * channels,
+                                          .line = step * line, .image = size[1] * line, .top = row.top,
+                                          .left = column.top};
     }
     return side;
 }
@@ -81,8 +94,36 @@ static void strided_sides(const cc_conv *conv, const cc_winograd_kernels *form, 
             columns = cc_max(columns, cc_ceil_div(x->grid[p].width + x->grid[p].left, form->step));
         }
     }
-    cut(x, rows, columns);
-    cut(y, rows, columns);
+    const tiling tiles = {.rows = rows, .columns = columns, .down = 1, .across = 1};
+    cut(x, &tiles);
+    cut(y, &tiles);
+}
+
+/* Mosaics have at most so many images along an axis: more save little more. */
+#define LONGEST 8
+
+/* Images of a size that tiles do not divide share those at their edges. `size` is that of the results, `read` of what is
+ * convolved, which keeps apart by the wider padding; then no window of a result sees a neighbour. */
+static tiling tiling_of(int64_t images, bool mosaic, int64_t step, const int64_t size[CC_AXES],
+                        const int64_t read[CC_AXES], const int64_t gap[CC_AXES])
+{
+    tiling best = {cc_ceil_div(size[1], step), cc_ceil_div(size[2], step), 1, 1, read[1] + gap[1], read[2] + gap[2]};
+    if (!mosaic || (size[1] % step == 0 && size[2] % step == 0))
+        return best;
+    /* A twelfth is worth that tiles within one image are fewer. */
+    int64_t least = images * best.rows * best.columns * 11 / 12 + 1;
+    for (int64_t across = 1; across <= LONGEST; across++)
+        for (int64_t down = 1; down <= LONGEST; down++) {
+            if (images % (down * across) != 0)
+                continue;
+            const int64_t rows = cc_ceil_div((down - 1) * best.row_period + size[1], step);
+            const int64_t columns = cc_ceil_div((across - 1) * best.column_period + size[2], step);
+            if (images / (down * across) * rows * columns < least) {
+                least = images / (down * across) * rows * columns;
+                best = (tiling){rows, columns, down, across, best.row_period, best.column_period};
+            }
+        }
+    return best;
 }
 
 void cc_winograd_sides(const cc_conv *conv, const cc_winograd_kernels *form, cc_pass pass, cc_winograd_side *x,
@@ -95,11 +136,21 @@ void cc_winograd_sides(const cc_conv *conv, const cc_winograd_kernels *form, cc_
         return;
     }
     const int64_t *pad = w->pad_before, *size = back ? w->input : w->output, last = form->taps - 1;
-    const int64_t rows = cc_ceil_div(size[1], form->step), columns = cc_ceil_div(size[2], form->step);
+    int64_t gap[CC_AXES] = {0};
+    for (int a = 1; a < CC_AXES; a++)
+        gap[a] = back ? last - cc_min(pad[a], w->pad_after[a]) : cc_max(pad[a], w->pad_after[a]);
     *x = whole_side(w->input, conv->ic, back ? 0 : pad[1], back ? 0 : pad[2]);
     *y = whole_side(w->output, conv->oc, back ? last - pad[1] : 0, back ? last - pad[2] : 0);
-    cut(x, rows, columns);
-    cut(y, rows, columns);
+    const bool mosaic = conv->mosaic || pass == CC_BACKWARD_WEIGHT;
+    const tiling tiles = tiling_of(conv->n, mosaic, form->step, size, back ? w->output : w->input, gap);
+    cut(x, &tiles);
+    cut(y, &tiles);
+}
+
+int64_t cc_winograd_tiles(const cc_conv *conv, const cc_winograd_side *side)
+{
+    const cc_winograd_grid *grid = &side->grid[0];
+    return conv->n / (grid->down * grid->across) * grid->rows * grid->columns;
 }
 
 int64_t cc_winograd_line(const cc_winograd_side *side)

@@ -311,8 +311,7 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
         .columns = cc_winograd_cut(context->kernels, ocg), .inputs = icg,
     };
     cc_winograd_sides(conv, form, CC_BACKWARD_WEIGHT, &j.x_side, &j.dy_side);
-    const cc_winograd_grid *grid = &j.dy_side.grid[0];
-    j.tiles = conv->n * grid->rows * grid->columns;
+    j.tiles = cc_winograd_tiles(conv, &j.dy_side);
     const int64_t phases = j.x_side.phases, inputs = phases * icg;
     const int64_t v_width = cc_ceil_div(inputs, SLICE) * SLICE, d_width = j.columns.width * j.columns.blocks;
     j.patches_down = cc_ceil_div(j.inputs, PATCH);

@@ -31,14 +31,18 @@
 #define CC_WINOGRAD_LONE_ROW(phase) ((phase) >= 2)
 #define CC_WINOGRAD_LONE_COLUMN(phase) ((phase) == 0 || (phase) == 3)
 
-/* Channels-last images cut into tiles: tile t, counted over (image, row, column), starts at pixel
- * (step*row - top, step*column - left). Pixels outside the image read as 0 and are not written. Distances may be those of a phase, or negative: the image turned by 180 degrees. */
+/* Channels-last images cut into tiles: tile t, counted over (mosaic, row, column), starts at pixel
+ * (step*row - top, step*column - left) of its mosaic. In a mosaic down x across images lie in rows, each a period from the
+ * one before; tiles reach over the gaps, so that fewer cover all. Pixels outside the images read as 0 and are not
+ * written. Distances may be those of a phase, or negative: the image turned by 180 degrees. */
 typedef struct cc_winograd_grid {
     int64_t height, width;
     int64_t pixel, line, image; /* floats from each to the next */
     int64_t top, left;
-    int64_t rows, columns; /* tiles of an image */
+    int64_t rows, columns; /* tiles of a mosaic */
     const float *zeros;    /* a line of them, for forms of one phase */
+    int64_t down, across;  /* images of a mosaic; 1 x 1: each stands for itself */
+    int64_t row_period, column_period; /* in pixels, at least height and width; of several images */
 } cc_winograd_grid;
 
 /* A matrix for each place; element (r, c) of the one for place xi stands at
