@@ -114,8 +114,11 @@ class Convolution(_conv.Convolution):
     def _is_empty(self):
         return 0 in self._inner or 0 in self._seen
 
-    def forward(self, x, weight, bias=None, residual=None, relu=False, scale=None, out=None):
-        """y = conv(x, weight) * scale + bias, then + residual, then relu; in `out` where it fits. scale has a value a channel."""
+    def forward(self, x, weight, bias=None, residual=None, relu=False, scale=None, out=None, mosaic=False):
+        """y = conv(x, weight) * scale + bias, then + residual, then relu; in `out` where it fits. scale has a value a channel.
+
+        `mosaic` is for other algorithms.
+        """
         x, kernel = self._image(x), self._kernel(weight)
         bias, scale = (
             parameter(a, name, self.y_shape[1:2], self.dtype) for a, name in ((bias, "bias"), (scale, "scale"))
@@ -142,7 +145,7 @@ class Convolution(_conv.Convolution):
             y += residual
         return np.maximum(y, 0, out=y) if relu else y
 
-    def backward_data(self, dy, weight, residual=None, bias=None, out=None):
+    def backward_data(self, dy, weight, residual=None, bias=None, out=None, mosaic=False):
         """dx + residual + bias (in_channels,), a new array."""
         dy, kernel = self._gradient(dy), self._kernel(weight)
         bias = parameter(bias, "bias", self.x_shape[1:2], self.dtype)
