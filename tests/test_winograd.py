@@ -11,6 +11,7 @@ from bits import assert_same_bits
 from winograd_cases import BOUND, assert_accurate, assert_spread_alike, case, channels_last, error, expected
 
 import cconv.functional as F
+from cconv import nn
 
 PADS = [
     ((1, 1), (1, 1)),
@@ -81,6 +82,20 @@ def test_images_stand_for_themselves(taps):
         after = passes(x, weight, dy, pads)
         for name in ("forward", "backward_data"):
             np.testing.assert_array_equal(after[name][1::2], before[name][1::2])
+
+
+def test_layers_keep_images_apart_in_inference():
+    """y and dx of an image have the same bits, whatever lies beside it."""
+    layer = nn.Conv2d(18, 20, 3, padding=1, rng=0, algo="winograd")
+    x, _, dy, _ = case(6, 18, 20, 13, 13)
+
+    def both(factor):
+        others = np.where(np.arange(6) % 2 == 0, np.float32(factor), np.float32(1))[:, None, None, None]
+        y, backward = layer.forward(channels_last(x * others), False)
+        return y[1::2], backward(channels_last(dy * others))[1::2], layer(channels_last(x * others))[1::2]
+
+    for a, b in zip(both(1), both(1e12), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @TAPS

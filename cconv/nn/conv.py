@@ -171,7 +171,7 @@ class _Forward(_Conv):
                 # dx may lie as it likes: like dy, for which there are the faster algorithms.
                 back = self._geometry(geometry.x_shape, x, geometry.y_channels_last)
                 fused = onto is not None and border is None and back.takes_dx(onto)
-                dx = back.backward_data(dy, weight.data, onto if fused else None, mosaic=True)
+                dx = back.backward_data(dy, weight.data, onto if fused else None, mosaic=train)
                 if border is not None:
                     dx = padded_backward(dx, border, self.padding_mode)
                 if onto is not None and not fused:
