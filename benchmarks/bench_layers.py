@@ -1,11 +1,12 @@
 """Every distinct convolution of the benchmarked networks, pass by pass: cconv against PyTorch and the peak.
 
     python benchmarks/bench_layers.py [--only NAME]... [--algo NAME] [--layer TEXT] [--threads N] [--seconds S]
-                                      [--isa NAME] [--json FILE] [--check] [--grouped]
+                                      [--isa NAME] [--json FILE] [--check] [--grouped] [--contiguous]
 
 cconv runs channels-last, as its networks do; torch in both memory formats. GFLOP/s count the operations of the
 definition, whatever an algorithm saves, so Winograd's may exceed the peak. Results are compared before they are
-timed. With --grouped: depthwise convolutions of MobileNet's shapes and grouped ones, in place of the networks'.
+timed. With --grouped: depthwise convolutions of MobileNet's shapes and grouped ones, in place of the networks'. With
+--contiguous: the functions of cconv.functional on arrays as NumPy makes them, against torch on the same.
 """
 
 import argparse
@@ -102,6 +103,20 @@ def cconv_runs(layer, x, dy, algo):
     return {which: run for which, run in runs.items() if which in names}, names
 
 
+def functional_runs(layer, x, dy, algo):
+    """As `cconv_runs`, of cconv.functional on C-contiguous arrays; whatever is copied inside is timed."""
+    from cconv import functional as F
+
+    w, size, kernel = layer.weight.data, x.shape[2:], layer.kernel_size
+    options = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation, "groups": layer.groups}
+    runs = {
+        "forward": lambda: F.conv2d(x, w, **options, algo=algo),
+        "backward_data": lambda: F.conv2d_backward_data(dy, w, size, **options, algo=algo),
+        "backward_weight": lambda: F.conv2d_backward_weight(x, dy, kernel, **options, algo=algo),
+    }
+    return runs, dict.fromkeys(runs, algo)
+
+
 def torch_runs(layer, x, dy, last):
     """{pass: callable}, each returning a tensor."""
     import torch
@@ -140,6 +155,7 @@ def main():
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers go")
     parser.add_argument("--check", action="store_true", help="compare the results alone")
     parser.add_argument("--grouped", action="store_true", help="depthwise and grouped layers instead of networks'")
+    parser.add_argument("--contiguous", action="store_true", help="functions on arrays as NumPy makes them")
     arguments = parser.parse_args()
     threads = arguments.threads or cores()
     os.environ |= {"CCONV_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
@@ -164,8 +180,10 @@ def main():
             continue
         x = aligned(rng.standard_normal(shape, np.float32))
         dy = aligned(rng.standard_normal(layer.output_shape(shape), np.float32))
-        runs, algorithms = cconv_runs(layer, x, dy, arguments.algo)
-        others = {"torch": torch_runs(layer, x, dy, False), "torch channels_last": torch_runs(layer, x, dy, True)}
+        runs, algorithms = (functional_runs if arguments.contiguous else cconv_runs)(layer, x, dy, arguments.algo)
+        others = {"torch": torch_runs(layer, x, dy, False)}
+        if not arguments.contiguous:
+            others["torch channels_last"] = torch_runs(layer, x, dy, True)
         flops, name = 2 * layer.macs(shape), f"{case} {layer_name}"
         first = layer_name in ("conv1", "features.0", "block1.0", "conv1.conv")
         for which in PASSES:
@@ -197,11 +215,12 @@ def _ratio(times):
 
 
 def _print(name, which, algorithm, flops, times, peak_gflops, threads):
-    ours, first, last = (times[side]["median"] for side in ("cconv", "torch", "torch channels_last"))
-    rate = 1e-9 * flops / ours
+    ours, *theirs = (1e3 * numbers["median"] for numbers in times.values())
+    rate = 1e-6 * flops / ours
     share = f"{100 * rate / (peak_gflops * threads):10.0f}%" if peak_gflops else f"{'?':>11}"
     print(
-        f"{name:<52}{which:<16}{1e3 * ours:11.3f}{algorithm:>11}{1e3 * first:11.3f}{1e3 * last:11.3f}"
+        f"{name:<52}{which:<16}{ours:11.3f}{algorithm:>11}{theirs[0]:11.3f}"
+        f"{theirs[1] if len(theirs) > 1 else float('nan'):11.3f}"
         f"{_ratio(times):11.2f}{rate:11.0f}{share}"
     )
 

@@ -49,6 +49,8 @@ cdef extern from "eltwise/eltwise.h" nogil:
     cc_status cc_dropout_apply(const cc_context *context, const cc_dropout *dropout, const void *x, void *y)
     cc_status cc_rows_copy(const cc_context *context, int64_t rows, int64_t bytes, const void *source,
                            int64_t step_from, void *to, int64_t step_to)
+    cc_status cc_reorder(const cc_context *context, cc_dtype dtype, int64_t n, int64_t rows, int64_t columns,
+                         const void *x, void *y)
     ctypedef struct cc_shortcut:
         int64_t n
         int64_t channels
@@ -120,6 +122,24 @@ def copy_positions(cnp.ndarray x not None, int64_t spacing_x, cnp.ndarray y not 
         status = cc_rows_copy(context(), positions, channels * size, cnp.PyArray_DATA(x), spacing_x * size,
                               cnp.PyArray_DATA(y), spacing_y * size)
     check(status, "copy")
+
+
+def reorder(cnp.ndarray x not None, bint channels_last, out=None):
+    """A copy of x (N, C, spatial...), which lies in one memory order, in the other: channels-last if asked. In `out`, which
+    does not overlap x, where it lies so."""
+    cdef int64_t n = cnp.PyArray_DIM(x, 0), channels = cnp.PyArray_DIM(x, 1), spatial = 1
+    cdef cnp.ndarray y = result_array(out, (<object>x).shape, cnp.PyArray_TYPE(x), channels_last)
+    cdef cc_dtype dtype = dtype_of(x)
+    cdef cc_status status
+    cdef int axis
+    for axis in range(2, cnp.PyArray_NDIM(x)):
+        spatial *= cnp.PyArray_DIM(x, axis)
+    if not channels_last:
+        channels, spatial = spatial, channels
+    with nogil:
+        status = cc_reorder(context(), dtype, n, channels, spatial, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y))
+    check(status, "reorder")
+    return y
 
 
 def dropout(cnp.ndarray x not None, double p, uint64_t seed, uint64_t call, bint per_channel, out=None):

@@ -197,14 +197,32 @@ def activation(x, name, ndim, dtype=None):
     return np.ascontiguousarray(x), False
 
 
-def to_channels_last(x):
-    """A channels-last copy of the NCHW-shaped `x`, of floats."""
+def to_channels_last(x, out=None):
+    """A channels-last copy of the NCHW-shaped `x`, of floats; in `out`, if it lies so and apart from x."""
+    if x.dtype in FLOATS and x.flags.c_contiguous and x.flags.aligned and not _pixels(x).flags.c_contiguous:
+        return _eltwise.reorder(x, True, out)
     if x.dtype in FLOATS and x.shape[1] > 1 and spacing(x) is not None:
         y = _runtime.empty(x.shape, x.dtype, True)
         copy_into(y, x)
         return y
     y = np.ascontiguousarray(_pixels(x))
     return y.transpose(0, y.ndim - 1, *range(1, y.ndim - 1))
+
+
+def to_channels_first(x, out=None):
+    """A C-contiguous copy of the NCHW-shaped `x`, of floats or int64, or x if it is one; `out` as in `to_channels_last`."""
+    if x.dtype in (*FLOATS, np.int64) and is_channels_last(x) and x.flags.aligned:
+        if x.dtype == np.int64:  # bits are bits
+            return _eltwise.reorder(x.view(np.float64), False).view(np.int64)
+        return _eltwise.reorder(x, False, out)
+    return np.ascontiguousarray(x)
+
+
+def returned(y, channels_last, out=None):
+    """A result in the memory order of the argument; in `out`, if it lies so and y had to be copied."""
+    if channels_last:
+        return y if is_channels_last(y) else to_channels_last(y, out)
+    return to_channels_first(y, out)
 
 
 def copy_into(place, x):

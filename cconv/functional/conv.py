@@ -15,12 +15,13 @@ from cconv.functional import _fft
 from cconv.functional._arguments import (
     activation,
     floats,
-    is_channels_last,
     like,
     output_sizes,
     paddings,
     parameter,
+    returned,
     spatial,
+    to_channels_first,
     to_channels_last,
     whole,
 )
@@ -145,7 +146,8 @@ def _geometry(x_shape, weight_shape, stride, padding, dilation, groups, algo, dt
 LAST_ONLY = ("direct", "pointwise", "depthwise", "grouped", "winograd", "winograd_strided")
 FIRST_ONLY = ("stencil",)
 
-# Channels of a channels-first array that are convolved each for itself are left there if their rows have so many elements.
+# Groups of a channels-first array are left there if they have so few channels, and their rows so many elements.
+SMALL_GROUP = 4
 LONG_ROWS = 24
 
 # From so many channels on, in and out, the kernels of channels-last order gain more than the copies to it and back cost.
@@ -154,33 +156,27 @@ MANY_CHANNELS = 16
 
 def ordered(x, last, algo, weight_shape, groups=1, keep=True):
     """(x, whether it lies channels-last now, whether it did before): some algorithms want one order, and those that
-    want neither are slow for several groups or many channels. `keep`: unless stencils can do the groups."""
+    want neither are slow for several groups or many channels. `keep`: stencils can do the groups."""
     wanted = (last or algo in LAST_ONLY) and algo not in FIRST_ONLY
     if algo == "auto" and not last:
         if isinstance(groups, int) and groups > 1:
-            wanted = not keep or x.shape[1] != groups or x.shape[-1] < LONG_ROWS
+            wanted = not keep or x.shape[1] > groups * SMALL_GROUP or x.shape[-1] < LONG_ROWS
         else:
             many = min(weight_shape[:2]) >= MANY_CHANNELS and max(weight_shape[2:]) > 1
             wanted = many and x.dtype == np.float32
     if wanted == last:
         return x, last, last
-    return to_channels_last(x) if wanted else np.ascontiguousarray(x), wanted, last
-
-
-def returned(y, last):
-    """A result in the memory order of the argument."""
-    if last:
-        return y if is_channels_last(y) else to_channels_last(y)
-    return np.ascontiguousarray(y)
+    return to_channels_last(x) if wanted else to_channels_first(x), wanted, last
 
 
 def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo, out):
+    dense = spatial(stride, rank, "stride") == (1,) * rank
     x, last = activation(x, "x", rank + 2)
     weight = floats(weight, "weight", rank + 2, x.dtype)
-    x, last, asked = ordered(x, last, algo, weight.shape, groups)
+    x, last, asked = ordered(x, last, algo, weight.shape, groups, keep=dense)
     geometry = _geometry(x.shape, weight.shape, stride, padding, dilation, groups, algo, x.dtype, last)
     bias = parameter(bias, "bias", (weight.shape[0],), x.dtype)
-    return returned(geometry.forward(x, np.ascontiguousarray(weight), bias, out=out), asked)
+    return returned(geometry.forward(x, np.ascontiguousarray(weight), bias, out=out), asked, out)
 
 
 def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, groups, algo, out):
@@ -192,17 +188,18 @@ def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, grou
     shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
     geometry = _geometry(shape, weight.shape, stride, padding, dilation, groups, algo, dy.dtype, last)
     _check_dy(dy, geometry)
-    return returned(geometry.backward_data(dy, np.ascontiguousarray(weight), out=out), asked)
+    return returned(geometry.backward_data(dy, np.ascontiguousarray(weight), out=out), asked, out)
 
 
 def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups, algo, out):
+    dense = spatial(stride, rank, "stride") == (1,) * rank
     x, last = activation(x, "x", rank + 2)
     dy = floats(dy, "dy", rank + 2, x.dtype)
     groups = whole(groups, "groups", 1)
     if x.shape[1] % groups != 0:
         raise ValueError(f"groups={groups} does not divide the channels of x, of shape {x.shape}")
     shape = (dy.shape[1], x.shape[1] // groups, *spatial(kernel_size, rank, "kernel_size"))
-    x, last, _ = ordered(x, last, algo, shape, groups)
+    x, last, _ = ordered(x, last, algo, shape, groups, keep=dense)
     geometry = _geometry(x.shape, shape, stride, padding, dilation, groups, algo, x.dtype, last)
     _check_dy(dy, geometry)
     dy = like(dy, "dy", geometry.y_shape, last, x.dtype)

@@ -6,10 +6,10 @@ Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016 (a
 import numpy as np
 
 from cconv import _runtime
-from cconv.functional._arguments import activation, floats, like, paddings, parameter, spatial, whole
+from cconv.functional._arguments import activation, floats, like, paddings, parameter, returned, spatial, whole
 from cconv.functional._out import with_out
 from cconv.functional._ranks import each_rank
-from cconv.functional.conv import ordered, prepare, returned
+from cconv.functional.conv import ordered, prepare
 
 __all__ = [
     f"conv_transpose{rank}d{suffix}" for rank in (1, 2, 3) for suffix in ("", "_backward_data", "_backward_weight")
@@ -129,10 +129,10 @@ def _conv_transpose(
     """
     x, last = activation(x, "x", rank + 2)
     weight = floats(weight, "weight", rank + 2, x.dtype)
-    x, last, asked = ordered(x, last, algo, weight.shape)
+    x, last, asked = ordered(x, last, algo, weight.shape, groups, keep=False)
     t = Transposed(x.shape, weight.shape, stride, padding, output_padding, groups, dilation, x.dtype, last, algo)
     bias = parameter(bias, "bias", (t.y_shape[1],), x.dtype)
-    return returned(t.forward(x, np.ascontiguousarray(weight), bias, out), asked)
+    return returned(t.forward(x, np.ascontiguousarray(weight), bias, out), asked, out)
 
 
 @with_out
@@ -145,10 +145,10 @@ def _conv_transpose_backward_data(
     """
     dy, last = activation(dy, "dy", rank + 2)
     weight = floats(weight, "weight", rank + 2, dy.dtype)
-    dy, last, asked = ordered(dy, last, algo, weight.shape)
+    dy, last, asked = ordered(dy, last, algo, weight.shape, groups, keep=False)
     shape = (dy.shape[0], weight.shape[0], *spatial(input_size, rank, "input_size"))
     t = Transposed(shape, weight.shape, stride, padding, output_padding, groups, dilation, dy.dtype, last, algo)
-    return returned(t.backward_data(dy, np.ascontiguousarray(weight), out), asked)
+    return returned(t.backward_data(dy, np.ascontiguousarray(weight), out), asked, out)
 
 
 @with_out
@@ -165,7 +165,7 @@ def _conv_transpose_backward_weight(
     if dy.shape[1] % groups != 0:
         raise ValueError(f"groups={groups} does not divide the channels of dy, of shape {dy.shape}")
     shape = (x.shape[1], dy.shape[1] // groups, *spatial(kernel_size, rank, "kernel_size"))
-    x, last, _ = ordered(x, last, algo, shape)
+    x, last, _ = ordered(x, last, algo, shape, groups, keep=False)
     t = Transposed(x.shape, shape, stride, padding, output_padding, groups, dilation, x.dtype, last, algo)
     if dy.shape != t.y_shape:
         raise ValueError(f"dy must have shape {t.y_shape}, got {dy.shape}")

@@ -1,11 +1,22 @@
 """Pooling: maxima and averages over windows, and their gradients, in one, two and three dimensions."""
 
+import math
 from functools import lru_cache
 
 import numpy as np
 
 from cconv._pool import Pooling
-from cconv.functional._arguments import activation, flag, like, numbers_of, paddings, spatial, whole
+from cconv.functional._arguments import (
+    activation,
+    flag,
+    like,
+    numbers_of,
+    paddings,
+    returned,
+    spatial,
+    to_channels_last,
+    whole,
+)
 from cconv.functional._out import with_out
 from cconv.functional._ranks import each_rank
 
@@ -15,6 +26,10 @@ __all__ = [
     for suffix in ("", "_backward")
     for rank in (1, 2, 3)
 ]
+
+
+# From so many channels on, kernels that go along them gain more than a copy of a channels-first array costs.
+MANY_CHANNELS = 16
 
 
 @lru_cache(maxsize=1024)
@@ -75,6 +90,13 @@ def image(x, name, rank):
     return x, channels_last
 
 
+def along_channels(x, channels_last):
+    """(x, whether it lies channels-last now): many channels are brought side by side, for which the kernels are made."""
+    if channels_last or x.shape[1] < MANY_CHANNELS:
+        return x, channels_last
+    return to_channels_last(x), True
+
+
 def positions(indices, name, shape, channels_last):
     """int64 indices of exactly `shape` in the memory order asked for."""
     indices = numbers_of(indices, name, "iu")
@@ -120,14 +142,18 @@ def _max_pool(
     ValueError
         For sizes that do not fit; TypeError for other element types.
     """
-    x, channels_last = image(x, "x", rank)
+    x, asked = image(x, "x", rank)
     geometry = window(rank, x.shape[2:], kernel_size, stride, padding, dilation)
-    pooling = prepared(
-        f"max_pool{rank}d", x.shape, x.dtype.num, channels_last, ceil_mode=flag(ceil_mode, "ceil_mode"), **geometry
-    )
-    if flag(return_indices, "return_indices"):
-        return pooling.max_with_indices(x)
-    return pooling.max(x, out)
+    geometry["ceil_mode"] = flag(ceil_mode, "ceil_mode")
+    return _maxima(f"max_pool{rank}d", x, asked, flag(return_indices, "return_indices"), out, geometry)
+
+
+def _maxima(name, x, asked, return_indices, out, geometry):
+    x, channels_last = along_channels(x, asked)
+    pooling = prepared(name, x.shape, x.dtype.num, channels_last, **geometry)
+    if return_indices:
+        return tuple(returned(result, asked) for result in pooling.max_with_indices(x))
+    return returned(pooling.max(x, out), asked, out)
 
 
 @with_out
@@ -190,10 +216,26 @@ def _avg_pool(
     ValueError
         For sizes that do not fit; TypeError for other element types.
     """
-    x, channels_last = image(x, "x", rank)
+    x, asked = image(x, "x", rank)
     geometry = window(rank, x.shape[2:], kernel_size, stride, padding, dilation)
-    options = average_options(ceil_mode, count_include_pad, divisor_override)
-    return prepared(f"avg_pool{rank}d", x.shape, x.dtype.num, channels_last, **options, **geometry).average(x, out)
+    geometry |= average_options(ceil_mode, count_include_pad, divisor_override)
+    return _averages(f"avg_pool{rank}d", x, asked, out, geometry)
+
+
+def _averages(name, x, asked, out, geometry):
+    pooling = prepared(name, x.shape, x.dtype.num, asked, **geometry)
+    if math.prod(pooling.output_shape[2:]) == 1:  # planes are summed as they lie
+        return pooling.average(x, out)
+    x, channels_last = along_channels(x, asked)
+    return returned(prepared(name, x.shape, x.dtype.num, channels_last, **geometry).average(x, out), asked, out)
+
+
+def _average_gradients(name, shape, dy, asked, out, geometry):
+    pooling = prepared(name, shape, dy.dtype.num, asked, **geometry)
+    dy = gradient(dy, pooling, asked, dy.dtype)
+    dy, channels_last = along_channels(dy, asked)
+    pooling = prepared(name, shape, dy.dtype.num, channels_last, **geometry)
+    return returned(pooling.average_backward(dy, out), asked, out)
 
 
 def average_options(ceil_mode, count_include_pad, divisor_override):
@@ -236,13 +278,11 @@ def _avg_pool_backward(
     ValueError
         Where dy does not have the shape of avg_pool#d's output.
     """
-    dy, channels_last = image(dy, "dy", rank)
+    dy, asked = image(dy, "dy", rank)
     size = spatial(input_size, rank, "input_size")
     geometry = window(rank, size, kernel_size, stride, padding, dilation)
-    options = average_options(ceil_mode, count_include_pad, divisor_override)
-    name, shape = f"avg_pool{rank}d_backward", dy.shape[:2] + size
-    pooling = prepared(name, shape, dy.dtype.num, channels_last, **options, **geometry)
-    return pooling.average_backward(gradient(dy, pooling, channels_last, dy.dtype), out)
+    geometry |= average_options(ceil_mode, count_include_pad, divisor_override)
+    return _average_gradients(f"avg_pool{rank}d_backward", dy.shape[:2] + size, dy, asked, out, geometry)
 
 
 @with_out
@@ -265,9 +305,9 @@ def _adaptive_avg_pool(rank, x, output_size, *, out=None):
     ValueError
         For sizes that do not fit; TypeError for other element types.
     """
-    x, channels_last = image(x, "x", rank)
+    x, asked = image(x, "x", rank)
     size = adaptive_size(rank, x.shape[2:], output_size)
-    return prepared(f"adaptive_avg_pool{rank}d", x.shape, x.dtype.num, channels_last, output=size).average(x, out)
+    return _averages(f"adaptive_avg_pool{rank}d", x, asked, out, {"output": size})
 
 
 @with_out
@@ -288,10 +328,9 @@ def _adaptive_avg_pool_backward(rank, dy, input_size, *, out=None):
     ValueError
         For sizes that do not fit; TypeError for other element types.
     """
-    dy, channels_last = image(dy, "dy", rank)
+    dy, asked = image(dy, "dy", rank)
     shape = dy.shape[:2] + spatial(input_size, rank, "input_size")
-    name = f"adaptive_avg_pool{rank}d_backward"
-    return prepared(name, shape, dy.dtype.num, channels_last, output=dy.shape[2:]).average_backward(dy, out)
+    return _average_gradients(f"adaptive_avg_pool{rank}d_backward", shape, dy, asked, out, {"output": dy.shape[2:]})
 
 
 @with_out
@@ -314,10 +353,9 @@ def _adaptive_max_pool(rank, x, output_size, return_indices=False, *, out=None):
     ValueError
         For sizes that do not fit; TypeError for other element types.
     """
-    x, channels_last = image(x, "x", rank)
-    size = adaptive_size(rank, x.shape[2:], output_size)
-    pooling = prepared(f"adaptive_max_pool{rank}d", x.shape, x.dtype.num, channels_last, output=size)
-    return pooling.max_with_indices(x) if flag(return_indices, "return_indices") else pooling.max(x, out)
+    x, asked = image(x, "x", rank)
+    geometry = {"output": adaptive_size(rank, x.shape[2:], output_size)}
+    return _maxima(f"adaptive_max_pool{rank}d", x, asked, flag(return_indices, "return_indices"), out, geometry)
 
 
 max_pool1d, max_pool2d, max_pool3d = each_rank(_max_pool, "max_pool#d")

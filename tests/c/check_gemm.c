@@ -106,6 +106,7 @@ static void copies(check *c)
 {
     const int64_t rows = check_integer(c, 0, 2 * c->kernels->lanes + 1), cols = check_integer(c, 0, 2 * c->kernels->lanes + 1);
     const int64_t ldx = cols + check_integer(c, 0, 3), wide = cols + check_integer(c, 0, 20), tall = rows + check_integer(c, 0, 20);
+    const int64_t padded = rows + check_integer(c, 0, tall - rows);
     const float *x = check_f32(c, rows * ldx);
     float *y = check_f32(c, rows * wide), *yt = check_f32(c, cols * tall);
     double *expected = check_f64(c, rows * wide), *turned = check_f64(c, cols * tall);
@@ -114,12 +115,12 @@ static void copies(check *c)
             expected[r * wide + j] = j < cols ? (double)x[r * ldx + j] : 0;
     for (int64_t j = 0; j < cols; j++)
         for (int64_t r = 0; r < tall; r++)
-            turned[j * tall + r] = r < rows ? (double)x[r * ldx + j] : 0;
+            turned[j * tall + r] = r < rows ? (double)x[r * ldx + j] : r < padded ? 0 : (double)yt[j * tall + r];
     SLOT(c, gemm.copy);
     c->kernels->gemm.copy(rows, cols, x, ldx, y, wide);
     check_near_f32(c, y, expected, rows * wide, 0, 0);
     SLOT(c, gemm.transpose);
-    c->kernels->gemm.transpose(rows, cols, x, ldx, yt, tall);
+    c->kernels->gemm.transpose(rows, cols, x, ldx, yt, tall, padded);
     check_near_f32(c, yt, turned, cols * tall, 0, 0);
     check_done(c);
 }

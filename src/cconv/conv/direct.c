@@ -67,7 +67,7 @@ static void pack_rows(const cc_direct_job *job, const cc_panel *panel, int64_t v
     int64_t tap = 0, channel = 0;
     for (int64_t i = 0; i < count; i += PIECE) {
         const int64_t columns = cc_min(PIECE, count - i);
-        job->context->kernels->gemm.transpose(valid, columns, from + i, job->out_stride, piece, width);
+        job->context->kernels->gemm.transpose(valid, columns, from + i, job->out_stride, piece, width, width);
         for (int64_t j = 0; j < columns; j++) {
             memcpy(to + (tap * s->channels + channel) * width, piece + j * width, (size_t)width * sizeof(float));
             if (++tap == s->taps) {
@@ -91,7 +91,7 @@ static void pack_taps(const cc_direct_job *job, const cc_panel *panel, int64_t v
             const int64_t later = cc_min(CC_DIRECT_AHEAD, s->channels - 1 - channel);
             if (taps <= PIECE)
                 cc_direct_fetch(columns_from + later * job->sum_stride, valid * taps);
-            job->context->kernels->gemm.transpose(valid, columns, columns_from, taps, piece, width);
+            job->context->kernels->gemm.transpose(valid, columns, columns_from, taps, piece, width, width);
             for (int64_t j = 0; j < columns; j++)
                 if (job->place[i + j] >= 0)
                     memcpy(to + (job->place[i + j] * s->channels + channel) * width, piece + j * width,

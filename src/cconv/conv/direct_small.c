@@ -180,9 +180,9 @@ static void pack_weights(const small_job *job, int64_t first, int64_t valid, int
         const int64_t count = cc_min(step, channels - c);
         if (job->turned) { /* summed are output channels: valid x taps lie side by side */
             cc_direct_fetch(job->w + cc_min(channels - 1, c + CC_DIRECT_AHEAD) * job->row + first * taps, valid * taps);
-            gemm->transpose(valid, taps, job->w + c * job->row + first * taps, taps, piece, width);
+            gemm->transpose(valid, taps, job->w + c * job->row + first * taps, taps, piece, width, width);
         } else
-            gemm->transpose(valid, count * taps, job->w + first * job->row + c * taps, job->row, piece, width);
+            gemm->transpose(valid, count * taps, job->w + first * job->row + c * taps, job->row, piece, width, width);
         const float *from = piece;
         for (int64_t i = 0; i < count; i++)
             for (int64_t t = 0; t < taps; t++, from += width)
@@ -302,7 +302,7 @@ static void run_weight_panels(void *argument, int64_t begin, int64_t end, int pa
             const int64_t at = column * job->row + (block * from->width + row) * job->taps;
             sum_weights(job, panel_of(from, block) + row, rows, panel_of(dy, panel), width, valid, at, sums);
             memset(sums + count * width, 0, (size_t)((padded - count) * width) * sizeof(float));
-            gemm->transpose(padded, valid, sums, width, turned, padded);
+            gemm->transpose(padded, valid, sums, width, turned, padded, padded);
             if (job->dw != NULL)
                 gemm->finish(valid, count, turned, padded, job->dw + at, job->row, true, &nothing);
             for (int64_t o = 0; job->dw == NULL && o < valid; o++)

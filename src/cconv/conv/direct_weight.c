@@ -249,10 +249,10 @@ static void add_piece(const weight_job *job, const weight_block *block, int64_t 
         for (int64_t i = 0; i < cc_min(later, TURNED_OUTPUTS); i++)
             cc_direct_fetch(to + (outputs + i) * row, columns);
         if (job->chunks == 1 && !job->merged) {
-            gemm->transpose(columns, outputs, gradient + first * panel.width + o, panel.width, turned, TURNED);
+            gemm->transpose(columns, outputs, gradient + first * panel.width + o, panel.width, turned, TURNED, TURNED);
         } else {
             add_chunks(job, gradient + o, channels, panel.width, first, columns, outputs, sums);
-            gemm->transpose(columns, outputs, sums, TURNED_OUTPUTS, turned, TURNED);
+            gemm->transpose(columns, outputs, sums, TURNED_OUTPUTS, turned, TURNED, TURNED);
         }
         gemm->finish(outputs, columns, turned, TURNED, to, row, true, &nothing);
     }

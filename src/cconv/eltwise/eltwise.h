@@ -34,6 +34,11 @@ cc_status cc_dropout_apply(const cc_context *context, const cc_dropout *dropout,
 cc_status cc_rows_copy(const cc_context *context, int64_t rows, int64_t bytes, const void *from, int64_t step_from,
                        void *to, int64_t step_to);
 
+/* y (n x columns x rows) = each matrix of x (n x rows x columns) transposed: images from one memory order to the other. The
+ * arrays do not overlap. */
+cc_status cc_reorder(const cc_context *context, cc_dtype dtype, int64_t n, int64_t rows, int64_t columns, const void *x,
+                     void *y);
+
 /* The shortcut without parameters: every `stride`-th line and column of x (n, channels, height, width), then
  * out_channels - channels planes of zeros. */
 typedef struct cc_shortcut {

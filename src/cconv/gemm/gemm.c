@@ -191,7 +191,7 @@ static void turn(const job *j, range rows, const float *block, int64_t ld, float
     rest.scale = rest.scale != NULL ? rest.scale + rows.begin : NULL;
     rest.bias = rest.bias != NULL ? rest.bias + rows.begin : NULL;
     rest.residual = rest.residual != NULL ? rest.residual + rows.begin : NULL;
-    g->transpose(count, j->n, block, ld, scratch, count);
+    g->transpose(count, j->n, block, ld, scratch, count, count);
     g->finish(j->n, count, scratch, count, j->c + rows.begin, j->ldc, j->accumulate, &rest);
 }
 

@@ -26,7 +26,7 @@ void cc_gemm_pack_b(const cc_kernels *kernels, bool trans_b, int64_t n, int64_t 
 {
     const int64_t padded = cc_gemm_padded(kernels, n);
     if (trans_b)
-        kernels->gemm.transpose(n, k, b, ldb, panel, padded);
+        kernels->gemm.transpose(n, k, b, ldb, panel, padded, padded);
     else
         kernels->gemm.copy(k, n, b, ldb, panel, padded);
 }

@@ -68,8 +68,8 @@ typedef struct cc_gemm_kernels {
                  float *y, int64_t ldy);
     /* y (rows x ldy) = x (rows x cols), then zeros up to ldy. */
     void (*copy)(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy);
-    /* y (cols x ldy) = transpose of x (rows x cols), then zeros up to ldy. */
-    void (*transpose)(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy);
+    /* y (cols x rows) = transpose of x (rows x cols), then zeros in each of its rows up to `padded`. */
+    void (*transpose)(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy, int64_t padded);
 } cc_gemm_kernels;
 
 #endif

@@ -14,10 +14,11 @@ static void forward_part(void *argument, int64_t begin, int64_t end, int part)
 {
     const job *j = argument;
     const cc_pool_walk *walk = &j->walk;
+    cc_pool_taps taps = cc_pool_no_taps(walk, part);
     while (begin < end) {
         const int64_t image = begin / walk->rows, row = begin % walk->rows;
         const int64_t stop = cc_min(walk->rows, row + end - begin);
-        cc_pool_walk_rows(walk, part, image, row, stop, 0, walk->channels, j->pass->visit, j->pass);
+        cc_pool_walk_rows(walk, &taps, image, row, stop, 0, walk->channels, j->pass->visit, j->pass);
         begin += stop - row;
     }
 }
@@ -38,13 +39,14 @@ static void backward_part(void *argument, int64_t begin, int64_t end, int part)
 {
     const job *j = argument;
     const cc_pool_walk *walk = &j->walk;
+    cc_pool_taps taps = cc_pool_no_taps(walk, part);
     while (begin < end) {
         int64_t image, c0, c1;
         begin = cc_pool_planes(walk->channels, begin, end, &image, &c0, &c1);
         if (!walk->disjoint)
             cc_pool_clear(j->pass->y, walk->pooling->dtype, image * walk->input * walk->channels + c0, walk->input,
                           c1 - c0, walk->channels);
-        cc_pool_walk_rows(walk, part, image, 0, walk->rows, c0, c1, j->pass->visit, j->pass);
+        cc_pool_walk_rows(walk, &taps, image, 0, walk->rows, c0, c1, j->pass->visit, j->pass);
     }
 }
 

@@ -160,20 +160,19 @@ void cc_pool_walk_end(const cc_context *context, cc_pool_walk *walk)
     walk->memory = NULL;
 }
 
-/* The list of taps a part has at hand, and the spans it was made for. */
-typedef struct taps {
-    int64_t *offset;
-    int32_t *id;
-    int64_t count;
-    cc_span made_for[CC_AXES];
-} taps;
+cc_pool_taps cc_pool_no_taps(const cc_pool_walk *walk, int part)
+{
+    cc_pool_taps none = {.offset = (int64_t *)(void *)(walk->scratch + part * walk->scratch_bytes)};
+    none.id = (int32_t *)(void *)(none.offset + walk->most_taps);
+    return none;
+}
 
 static bool same_taps(const cc_span *a, const cc_span *b)
 {
     return a->count == b->count && a->tap == b->tap;
 }
 
-static void list_taps(const cc_pool_walk *walk, const cc_span *spans[CC_AXES], taps *list)
+static void list_taps(const cc_pool_walk *walk, const cc_span *spans[CC_AXES], cc_pool_taps *list)
 {
     if (list->count > 0 && same_taps(spans[0], &list->made_for[0]) && same_taps(spans[1], &list->made_for[1]) &&
         same_taps(spans[2], &list->made_for[2]))
@@ -215,24 +214,21 @@ static double divisor_of(const cc_pooling *p, const cc_span *spans[CC_AXES])
     return (double)spans[0]->extent * (double)spans[1]->extent * (double)spans[2]->extent;
 }
 
-void cc_pool_walk_rows(const cc_pool_walk *walk, int part, int64_t image, int64_t begin, int64_t end, int64_t c0,
-                       int64_t c1, cc_pool_visit visit, void *argument)
+void cc_pool_walk_rows(const cc_pool_walk *walk, cc_pool_taps *taps, int64_t image, int64_t begin, int64_t end,
+                       int64_t c0, int64_t c1, cc_pool_visit visit, void *argument)
 {
     const cc_pooling *p = walk->pooling;
     const int64_t *in = p->window.input, *out = p->window.output, channels = walk->channels;
-    taps list = {.offset = (int64_t *)(void *)(walk->scratch + part * walk->scratch_bytes)};
-    list.id = (int32_t *)(void *)(list.offset + walk->most_taps);
-
     for (int64_t row = begin; row < end; row++) {
         const cc_span *spans[CC_AXES] = {&walk->span[0][row / out[1]], &walk->span[1][row % out[1]], NULL};
         for (int64_t o = 0, length; o < out[2]; o += length) {
             int64_t step;
             length = run_length(walk->span[2], o, out[2], &step);
             spans[2] = &walk->span[2][o];
-            list_taps(walk, spans, &list);
+            list_taps(walk, spans, taps);
             cc_pool_run run = {
                 .windows = length, .channels = c1 - c0, .x_step = step * channels, .y_step = channels,
-                .taps = list.count, .offset = list.offset, .id = list.id, .window_step = step,
+                .taps = taps->count, .offset = taps->offset, .id = taps->id, .window_step = step,
                 .divisor = divisor_of(p, spans), .accumulate = !walk->disjoint,
             };
             run.first = (spans[0]->begin * in[1] + spans[1]->begin) * in[2] + spans[2]->begin;

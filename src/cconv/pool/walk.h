@@ -55,9 +55,19 @@ cc_status cc_pool_walk_begin(const cc_context *context, const cc_pooling *poolin
                              cc_pool_walk *walk);
 void cc_pool_walk_end(const cc_context *context, cc_pool_walk *walk);
 
+/* The taps a part has at hand, and the spans they were listed for; they outlast an image. */
+typedef struct cc_pool_taps {
+    int64_t *offset;
+    int32_t *id;
+    int64_t count;
+    cc_span made_for[CC_AXES];
+} cc_pool_taps;
+
+cc_pool_taps cc_pool_no_taps(const cc_pool_walk *walk, int part);
+
 /* Visit rows begin <= r < end (over OD, OH) of an image for channels c0 <= c < c1. */
-void cc_pool_walk_rows(const cc_pool_walk *walk, int part, int64_t image, int64_t begin, int64_t end, int64_t c0,
-                       int64_t c1, cc_pool_visit visit, void *argument);
+void cc_pool_walk_rows(const cc_pool_walk *walk, cc_pool_taps *taps, int64_t image, int64_t begin, int64_t end,
+                       int64_t c0, int64_t c1, cc_pool_visit visit, void *argument);
 
 /* Channels are dealt out in blocks where a backward pass is cut; a part owns whole planes. */
 #define CC_POOL_CHANNEL_BLOCK 32
