@@ -6,7 +6,7 @@
 /* Largest block of longer ones; its panel of B and tile of A share the first-level cache. Where A is read along its
  * columns, the next block of A and B comes to the second-level cache during this one, and both should be there with C. */
 #define DEPTH 384
-#define DEPTH_TRANSPOSED 128
+#define DEPTH_TRANSPOSED 256
 /* Up to this many rows do not pay for a copy of B, and read as much of each row of it as a tile can. */
 #define ROWS_IN_PLACE 128
 #define DEPTH_IN_PLACE 128
@@ -15,10 +15,14 @@
 #define BLOCK_C (64 << 10)
 /* Up to this many rows, the thread that owns a block of columns packs its B for itself. */
 #define FEW_ROWS 512
-/* A sum this long over a C this small is cut into chunks, so that threads share the sum. */
+/* A sum this long is cut into chunks, so that threads share the sum. Where A is read along its columns much shorter ones
+ * are: rows of A and B, which are positions, then stay with the thread that made them, and nobody writes next to another's
+ * C, which threads that do not share a cache pay dearly for. At most so many chunks, a power of two, of this many floats
+ * together. */
 #define LONG_SUM 4096
-#define SMALL_C (64 << 10)
+#define LONG_SUM_TRANSPOSED 512
 #define MAX_CHUNKS 8
+#define CHUNK_FLOATS (1 << 20)
 /* Multiply-adds worth a thread, some microseconds. */
 #define GRAIN (1 << 17)
 
@@ -47,8 +51,9 @@ void cc_gemm_plan(cc_gemm_job *j, const cc_pool *pool)
     j->depth_blocks = cc_max(1, cc_ceil_div(j->k, j->depth));
     j->chunks = 1;
     const bool one_c = j->groups.count == 1 || (j->groups.step_c == j->m * j->n && j->epilogue == NULL);
-    if (!j->turned && one_c && j->k >= LONG_SUM && j->n <= SMALL_C / j->m)
-        j->chunks = cc_min(MAX_CHUNKS, j->depth_blocks / 2);
+    if (!j->turned && one_c && j->k >= (j->a.transposed ? LONG_SUM_TRANSPOSED : LONG_SUM))
+        while (2 * j->chunks <= cc_min(MAX_CHUNKS, j->depth_blocks / 2) && j->n <= CHUNK_FLOATS / 2 / j->chunks / j->m)
+            j->chunks *= 2;
 
     const int64_t panels_in_block = cc_max(1, BLOCK_B / (j->depth * j->panel_columns));
     const int64_t rows_in_block =
@@ -56,13 +61,14 @@ void cc_gemm_plan(cc_gemm_job *j, const cc_pool *pool)
     const int64_t height = cc_gemm_tile_rows(j);
     j->column_blocks = cc_ceil_div(j->panels, panels_in_block);
     j->row_blocks = 1;
-    const bool few_panels = threads > 1 && j->panels < 2 * threads;
+    const int64_t sharing = cc_ceil_div(threads, j->chunks); /* threads that share a chunk */
+    const bool few_panels = sharing > 1 && j->panels < 2 * sharing;
     if (j->turned || (j->chunks == 1 && (j->m > FEW_ROWS || few_panels))) {
         const int64_t most = cc_ceil_div(j->m, height);
         j->row_blocks = cc_ceil_div(j->m, j->turned ? 128 : rows_in_block);
         j->row_blocks = cc_min(most, cc_ceil_div(j->row_blocks, threads) * threads);
-    } else if (j->chunks == 1) {
-        j->column_blocks = cc_min(j->panels, cc_ceil_div(j->column_blocks, threads) * threads);
+    } else {
+        j->column_blocks = cc_min(j->panels, cc_ceil_div(j->column_blocks, sharing) * sharing);
     }
 
     const bool one_panel = j->group_panels == 1 && j->n % kernels->lanes == 0;
