@@ -57,6 +57,9 @@ cc_status cc_winograd_add_weight(const cc_context *context, const cc_conv *conv,
 cc_status cc_winograd_give_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
                                   const cc_sink *sink, int64_t begin);
 
+/* Threads that take whole groups; 1 where they share each of them. */
+int cc_winograd_apart(const cc_context *context, const cc_conv *conv);
+
 /* Channels cut into blocks as wide as a register tile. */
 typedef struct cc_winograd_columns {
     int64_t channels, width, blocks;

@@ -29,10 +29,14 @@
 /* Blocks of columns from which on it hardly matters that they do not go round, and tiles of a share. */
 #define MANY 8
 #define SPLIT 12
+/* Groups a thread from which on it hardly matters that they do not go round. */
+#define ENOUGH_GROUPS 4
 
 typedef struct job {
     const cc_kernels *kernels;
+    cc_pool *pool;
     const cc_winograd_kernels *form;
+    const cc_winograd_pass *all; /* groups */
     cc_winograd_pass pass;       /* its arrays are those of the group at hand */
     int64_t inputs, outputs;     /* channels of a group */
     cc_winograd_columns columns; /* blocks of output channels */
@@ -45,8 +49,16 @@ typedef struct job {
     cc_winograd_planes v, m;      /* of a block; those of the next part are `stride` further */
     int64_t u_stride, v_stride, m_stride;
     const int64_t *offset;           /* of the slices of V, phase by phase, for the inputs of a piece */
+    int parts;                       /* that share a group */
+    int64_t floats;                  /* of all these planes; where parts take whole groups, the next part's are behind */
     float magnitude[CC_MAX_THREADS]; /* of each part's outputs */
 } job;
+
+int cc_winograd_apart(const cc_context *context, const cc_conv *conv)
+{
+    const int threads = cc_pool_threads(context->pool);
+    return conv->groups % threads == 0 || conv->groups >= ENOUGH_GROUPS * threads ? cc_parts(context->pool, conv->groups, 1) : 1;
+}
 
 cc_winograd_columns cc_winograd_cut(const cc_kernels *kernels, int64_t channels)
 {
@@ -236,8 +248,9 @@ static void column_task(void *argument, int64_t begin, int64_t end, int part)
 }
 
 /* The groups' channels stand side by side, their weights behind one another. */
-static void select_group(job *j, const cc_winograd_pass *all, int64_t group)
+static void select_group(job *j, int64_t group)
 {
+    const cc_winograd_pass *all = j->all;
     const int64_t c = group * j->outputs;
     cc_winograd_pass *pass = &j->pass;
     pass->x = all->x + group * j->inputs;
@@ -248,27 +261,47 @@ static void select_group(job *j, const cc_winograd_pass *all, int64_t group)
     pass->y = all->y + c;
 }
 
-static void convolve_group(cc_pool *pool, job *j, int parts)
+static void convolve_group(job *j, int64_t group)
 {
+    cc_pool *pool = j->pool;
     const int64_t columns = j->columns.blocks * j->pass.to.phases;
+    select_group(j, group);
     if (j->keep_u) {
         const int64_t items = cc_ceil_div(j->inputs, SLICE) * columns;
         cc_parallel_each(pool, cc_parts(pool, items, 4), items, weight_task, j);
-        cc_parallel_each(pool, parts, j->blocks, block_task, j);
+        cc_parallel_each(pool, j->parts, j->blocks, block_task, j);
         return;
     }
     for (int64_t i = 0; i < j->blocks; i++) {
         j->first = j->tiles * i / j->blocks;
         j->now = j->tiles * (i + 1) / j->blocks - j->first;
         cc_parallel_for(pool, cc_parts(pool, j->now, 4), j->now, input_task, j);
-        cc_parallel_each(pool, parts, columns * j->splits, column_task, j);
+        cc_parallel_each(pool, j->parts, columns * j->splits, column_task, j);
     }
+}
+
+typedef struct groups_job {
+    const job *first; /* of the first part */
+    float magnitude[CC_MAX_THREADS];
+} groups_job;
+
+/* Items: groups; what they share out again stays with the thread. */
+static void group_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    groups_job *groups = argument;
+    job own = *groups->first;
+    own.u = shifted(own.u, part * own.floats);
+    own.v = shifted(own.v, part * own.floats);
+    own.m = shifted(own.m, part * own.floats);
+    for (int64_t g = begin; g < end; g++)
+        convolve_group(&own, g);
+    note(&groups->magnitude[part], own.magnitude[0]);
 }
 
 cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, const cc_winograd_pass *pass, bool *sound)
 {
     const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
-    job work = {.kernels = context->kernels, .form = form, .pass = *pass}, *j = &work;
+    job work = {.kernels = context->kernels, .pool = context->pool, .form = form, .all = pass, .pass = *pass}, *j = &work;
     j->inputs = (pass->back ? conv->oc : conv->ic) / conv->groups;
     j->outputs = (pass->back ? conv->ic : conv->oc) / conv->groups;
     j->row = conv->ic / conv->groups * form->taps * form->taps;
@@ -287,17 +320,19 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     const int64_t u_plane = (keep_u ? depth * columns : PIECE) * width + 16;
     const int64_t v_plane = slices * SLICE * j->block + 16, m_plane = j->block * width + 16;
     j->splits = columns % 2 != 0 && columns < MANY && j->block >= 2 * SPLIT ? 2 : 1;
-    const int parts = cc_parts(context->pool, keep_u ? j->blocks : columns * j->splits, 1);
+    const int apart = cc_winograd_apart(context, conv);
+    const int parts = j->parts = apart > 1 ? 1 : cc_parts(context->pool, keep_u ? j->blocks : columns * j->splits, 1);
     j->u_stride = places * u_plane;
     j->v_stride = places * v_plane;
     j->m_stride = places * m_plane;
     const int64_t us = keep_u ? 1 : parts, vs = keep_u ? parts : 1;
     const int64_t line = cc_ceil_div(cc_winograd_line(&pass->from), 16) * 16;
-    const int64_t floats = us * j->u_stride + vs * j->v_stride + parts * j->m_stride + line;
+    j->floats = us * j->u_stride + vs * j->v_stride + parts * j->m_stride;
+    const int64_t floats = apart * j->floats + line;
     float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float) + (size_t)slices * sizeof(int64_t));
     if (memory == NULL)
         return CC_ERR_MEMORY;
-    float *v = memory + us * j->u_stride, *m = v + vs * j->v_stride, *zeros = m + parts * j->m_stride;
+    float *v = memory + us * j->u_stride, *m = v + vs * j->v_stride, *zeros = memory + apart * j->floats;
     int64_t *offset = (int64_t *)(void *)(memory + floats);
     j->u = (cc_winograd_planes){memory, u_plane, width, depth * width};
     j->v = (cc_winograd_planes){v, v_plane, SLICE, j->block * SLICE};
@@ -309,11 +344,15 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     memset(zeros, 0, (size_t)line * sizeof(float));
     j->pass.from.grid[0].zeros = zeros;
 
-    for (int64_t g = 0; g < conv->groups; g++) {
-        select_group(j, pass, g);
-        convolve_group(context->pool, j, parts);
+    if (apart > 1) {
+        groups_job groups = {.first = j};
+        cc_parallel_for(context->pool, apart, conv->groups, group_task, &groups);
+        *sound = cc_winograd_sound(groups.magnitude, apart);
+    } else {
+        for (int64_t g = 0; g < conv->groups; g++)
+            convolve_group(j, g);
+        *sound = cc_winograd_sound(j->magnitude, parts);
     }
-    *sound = cc_winograd_sound(j->magnitude, parts);
     cc_arena_free(context->arena, memory);
     return CC_OK;
 }

@@ -49,7 +49,18 @@ typedef struct job {
     int64_t v_floats, d_floats, u_floats, w_floats, part_floats;
     bool *unsound; /* patches */
     float *exact;  /* the whole gradient by an algorithm without transforms, where one is not */
+    int parts, patch_parts;
+    int64_t bytes; /* of all these; where parts take whole groups, the next part's are behind */
 } job;
+
+typedef struct groups_job {
+    const cc_context *context;
+    const cc_conv *conv;
+    const float *x, *dy;
+    const cc_winograd_gradient *to;
+    const job *first; /* of the first part */
+    cc_status status[CC_MAX_THREADS];
+} groups_job;
 
 /* Inputs and outputs that are finished together. */
 typedef struct patch {
@@ -265,31 +276,30 @@ static cc_status repair(const cc_context *context, const cc_conv *conv, const fl
     return status;
 }
 
-static void run_tasks(const cc_context *context, job *j, int parts)
+static void run_tasks(const cc_context *context, job *j)
 {
     cc_pool *pool = context->pool;
     const int64_t products = j->places * j->columns.blocks;
-    const int patch_parts = cc_parts(pool, j->patches, 1);
     if (j->shares > 1) {
         const int64_t sums = j->patches * j->places;
-        cc_parallel_each(pool, parts, j->shares, share_task, j);
+        cc_parallel_each(pool, j->parts, j->shares, share_task, j);
         cc_parallel_for(pool, cc_parts(pool, sums, 1), sums, sum_task, j);
     } else
         for (j->first = 0; j->first < j->tiles; j->first += j->now) {
             j->now = cc_min(j->run, j->tiles - j->first);
             cc_parallel_for(pool, cc_parts(pool, j->now, 4), j->now, transform_task, j);
             if (j->patchwise)
-                cc_parallel_each(pool, patch_parts, j->patches, patch_task, j);
+                cc_parallel_each(pool, j->patch_parts, j->patches, patch_task, j);
             else
                 cc_parallel_each(pool, cc_parts(pool, products, 1), products, place_task, j);
         }
     if (!j->patchwise)
-        cc_parallel_each(pool, patch_parts, j->patches, finish_task, j);
+        cc_parallel_each(pool, j->patch_parts, j->patches, finish_task, j);
 }
 
 /* Adds or gives the gradient of one group. */
 static cc_status run_group(const cc_context *context, const cc_conv *conv, const float *x, const float *dy, int64_t group,
-                           const cc_winograd_gradient *to, int parts, job *j)
+                           const cc_winograd_gradient *to, job *j)
 {
     const int64_t size = j->columns.channels * j->inputs * j->area;
     const cc_winograd_gradient here = {to->dw != NULL ? to->dw + group * size : NULL, to->sink, to->begin + group * size};
@@ -297,8 +307,23 @@ static cc_status run_group(const cc_context *context, const cc_conv *conv, const
     j->dy = dy + group * j->columns.channels;
     j->to = &here;
     memset(j->unsound, 0, (size_t)j->patches * sizeof(bool));
-    run_tasks(context, j, parts);
+    run_tasks(context, j);
     return memchr(j->unsound, true, (size_t)j->patches) != NULL ? repair(context, conv, x, dy, group, j) : CC_OK;
+}
+
+/* Items: groups; what they share out again stays with the thread. */
+static void group_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    groups_job *groups = argument;
+    job own = *groups->first;
+    const int64_t bytes = part * own.bytes, floats = bytes / (int64_t)sizeof(float);
+    own.v = shifted(own.v, floats);
+    own.d = shifted(own.d, floats);
+    own.u = shifted(own.u, floats);
+    own.w = shifted(own.w, floats);
+    own.unsound += bytes;
+    for (int64_t g = begin; g < end && groups->status[part] == CC_OK; g++)
+        groups->status[part] = run_group(groups->context, groups->conv, groups->x, groups->dy, g, groups->to, &own);
 }
 
 cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *conv, const float *x, const float *dy,
@@ -329,17 +354,19 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
         u_plane = phases * PATCH * j.columns.width + 16;
 
     const int64_t v_plane = j.run * v_width + 16, d_plane = j.run * d_width + 16, w_plane = PATCH * j.columns.width + 16;
-    const int parts = cc_parts(context->pool, j.shares > 1 ? j.shares : j.patches, 1);
+    const int apart = cc_winograd_apart(context, conv);
+    const int parts = j.parts = apart > 1 ? 1 : cc_parts(context->pool, j.shares > 1 ? j.shares : j.patches, 1);
     const int64_t runs = j.shares > 1 ? parts : 1, sums = j.patchwise ? parts : j.shares;
     j.v_floats = j.places * v_plane;
     j.d_floats = j.places * d_plane;
     j.u_floats = j.places * u_plane;
     j.w_floats = j.area * w_plane;
     j.part_floats = to->sink == NULL ? j.w_floats : 2 * j.w_floats;
-    const int patch_parts = cc_parts(context->pool, j.patches, 1);
+    const int patch_parts = j.patch_parts = apart > 1 ? 1 : cc_parts(context->pool, j.patches, 1);
     const int64_t line = cc_winograd_line(&j.x_side);
     const int64_t floats = runs * (j.v_floats + j.d_floats) + sums * j.u_floats + patch_parts * j.part_floats + line;
-    float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float) + (size_t)j.patches * sizeof(bool));
+    j.bytes = cc_ceil_div(floats * (int64_t)sizeof(float) + j.patches * (int64_t)sizeof(bool), CC_ALIGNMENT) * CC_ALIGNMENT;
+    float *memory = cc_arena_alloc(context->arena, (size_t)(apart * j.bytes));
     if (memory == NULL)
         return CC_ERR_MEMORY;
     float *d = memory + runs * j.v_floats, *u = d + runs * j.d_floats;
@@ -352,8 +379,14 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     j.x_side.grid[0].zeros = zeros;
     j.unsound = (bool *)(void *)(memory + floats);
     cc_status status = CC_OK;
-    for (int64_t g = 0; g < conv->groups && status == CC_OK; g++)
-        status = run_group(context, conv, x, dy, g, to, parts, &j);
+    if (apart > 1) {
+        groups_job groups = {.context = context, .conv = conv, .x = x, .dy = dy, .to = to, .first = &j};
+        cc_parallel_for(context->pool, apart, conv->groups, group_task, &groups);
+        for (int part = 0; part < apart && status == CC_OK; part++)
+            status = groups.status[part];
+    } else
+        for (int64_t g = 0; g < conv->groups && status == CC_OK; g++)
+            status = run_group(context, conv, x, dy, g, to, &j);
     cc_arena_free(context->arena, memory);
     return status;
 }
