@@ -4,6 +4,7 @@
 #include "check.h"
 
 #define TAPS 5
+#define LINE 100
 
 /* Windows over a row of places, x_step apart, each seeing `taps` of them; `channels` neighbours at once. */
 static cc_pool_run random_run(check *c, int64_t *offset, int32_t *id, int64_t *span)
@@ -25,6 +26,18 @@ static cc_pool_run random_run(check *c, int64_t *offset, int32_t *id, int64_t *s
     r.divisor = (double)check_integer(c, 1, 9);
     *span = r.windows == 0 ? 0 : (r.windows - 1) * r.x_step + offset[r.taps - 1] + r.channels;
     return r;
+}
+
+/* Now and then a window that sees a line of neighbours. */
+static void stretch(check *c, cc_pool_run *r, int64_t *offset, int64_t *span)
+{
+    if (c->bench || r->windows == 0 || check_integer(c, 0, 2) > 0)
+        return;
+    r->channels = 1;
+    r->taps = check_integer(c, 1, LINE);
+    for (int64_t t = 0; t < r->taps; t++)
+        offset[t] = t;
+    *span = (r->windows - 1) * r->x_step + r->taps;
 }
 
 #define CHECK_POOL(T, suffix, eps)                                                                         \
@@ -78,9 +91,10 @@ static cc_pool_run random_run(check *c, int64_t *offset, int32_t *id, int64_t *s
     static void average_##suffix(check *c)                                                                  \
     {                                                                                                       \
         SLOT(c, pool.average_##suffix);                                                                     \
-        int64_t offset[TAPS], span;                                                                         \
+        int64_t offset[LINE], span;                                                                         \
         int32_t id[TAPS];                                                                                   \
-        const cc_pool_run r = random_run(c, offset, id, &span);                                             \
+        cc_pool_run r = random_run(c, offset, id, &span);                                                   \
+        stretch(c, &r, offset, &span);                                                                      \
         const int64_t size = r.windows * r.y_step;                                                          \
         T *x = check_##suffix(c, span), *y = check_##suffix(c, size);                                       \
         double *expected = check_f64(c, size);                                                              \
@@ -91,7 +105,7 @@ static cc_pool_run random_run(check *c, int64_t *offset, int32_t *id, int64_t *s
                 expected[i] += (double)x[window * r.x_step + offset[t] + channel] / r.divisor;              \
         }                                                                                                   \
         c->kernels->pool.average_##suffix(&r, x, y);                                                        \
-        check_near_##suffix(c, y, expected, size, eps, 8);                                                  \
+        check_near_##suffix(c, y, expected, size, eps, (double)(r.taps + 7));                               \
         BENCH(c, (double)(r.windows * r.channels * r.taps), "OP", c->kernels->pool.average_##suffix(&r, x, y)); \
         check_done(c);                                                                                      \
     }                                                                                                       \
