@@ -3,16 +3,31 @@
 #include <math.h>
 #include <string.h>
 
+/* Classes whose powers are made at a time where nobody wants them, and that are compared at a time. */
+#define SOME 256
+#define LARGEST 8
+
+static double powers_f64(const double *x, double shift, double *y, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += y[i] = exp(x[i] - shift);
+    return sum;
+}
+
 #define T float
 #define M(name) name##f
+#define POWERS(kernels, x, shift, y, n) (kernels)->activation.powers_f32(x, shift, y, n)
 #define NAME(name) f32_##name
 #include "softmax.inc"
 #undef T
 #undef M
 #undef NAME
 
+#undef POWERS
 #define T double
 #define M(name) name
+#define POWERS(kernels, x, shift, y, n) ((void)(kernels), powers_f64(x, shift, y, n))
 #define NAME(name) f64_##name
 #include "softmax.inc"
 #undef T
@@ -37,6 +52,7 @@ static void each_position(const cc_context *context, int64_t positions, int64_t 
 }
 
 typedef struct softmax_job {
+    const cc_kernels *kernels;
     cc_dtype dtype;
     bool log;
     int64_t classes, inner;
@@ -52,12 +68,12 @@ static void softmax_positions(void *argument, int64_t begin, int64_t end, int pa
     for (int64_t i = begin; i < end; i++) {
         const int64_t at = i / inner * classes * inner + i % inner;
         if (job->dtype == CC_F32 && job->dy == NULL)
-            f32_softmax((const float *)job->x + at, classes, inner, job->log, (float *)job->y + at);
+            f32_softmax(job->kernels, (const float *)job->x + at, classes, inner, job->log, (float *)job->y + at);
         else if (job->dtype == CC_F32)
             f32_softmax_backward((const float *)job->dy + at, (const float *)job->x + at, classes, inner, job->log,
                                  (float *)job->y + at);
         else if (job->dy == NULL)
-            f64_softmax((const double *)job->x + at, classes, inner, job->log, (double *)job->y + at);
+            f64_softmax(job->kernels, (const double *)job->x + at, classes, inner, job->log, (double *)job->y + at);
         else
             f64_softmax_backward((const double *)job->dy + at, (const double *)job->x + at, classes, inner, job->log,
                                  (double *)job->y + at);
@@ -67,7 +83,7 @@ static void softmax_positions(void *argument, int64_t begin, int64_t end, int pa
 cc_status cc_softmax_forward(const cc_context *context, cc_dtype dtype, bool log, int64_t outer, int64_t classes,
                              int64_t inner, const void *x, void *y)
 {
-    softmax_job job = {.dtype = dtype, .log = log, .classes = classes, .inner = inner, .x = x, .y = y};
+    softmax_job job = {.kernels = context->kernels, .dtype = dtype, .log = log, .classes = classes, .inner = inner, .x = x, .y = y};
     CC_TRY(validate(dtype, outer, classes, inner));
     each_position(context, outer * inner, classes, softmax_positions, &job);
     return CC_OK;
@@ -76,13 +92,14 @@ cc_status cc_softmax_forward(const cc_context *context, cc_dtype dtype, bool log
 cc_status cc_softmax_backward(const cc_context *context, cc_dtype dtype, bool log, int64_t outer, int64_t classes,
                               int64_t inner, const void *dy, const void *y, void *dx)
 {
-    softmax_job job = {.dtype = dtype, .log = log, .classes = classes, .inner = inner, .x = y, .dy = dy, .y = dx};
+    softmax_job job = {.kernels = context->kernels, .dtype = dtype, .log = log, .classes = classes, .inner = inner, .x = y, .dy = dy, .y = dx};
     CC_TRY(validate(dtype, outer, classes, inner));
     each_position(context, outer * inner, classes, softmax_positions, &job);
     return CC_OK;
 }
 
 typedef struct loss_job {
+    const cc_kernels *kernels;
     const cc_cross_entropy *loss;
     const void *x, *p;
     const int64_t *classes;
@@ -111,9 +128,9 @@ static void loss_positions(void *argument, int64_t begin, int64_t end, int part)
             for (int64_t c = 0; dx != NULL && c < loss->c; c++)
                 memset((char *)dx + (size_t)(c * stride) * size, 0, size);
         } else if (loss->dtype == CC_F32)
-            job->losses[i] = f32_cross_entropy(loss, x, stride, target, p, job->weight, job->scale, dx);
+            job->losses[i] = f32_cross_entropy(job->kernels, loss, x, stride, target, p, job->weight, job->scale, dx);
         else
-            job->losses[i] = f64_cross_entropy(loss, x, stride, target, p, job->weight, job->scale, dx);
+            job->losses[i] = f64_cross_entropy(job->kernels, loss, x, stride, target, p, job->weight, job->scale, dx);
     }
 }
 
@@ -146,7 +163,7 @@ cc_status cc_cross_entropy_forward(const cc_context *context, const cc_cross_ent
     double *scratch = losses != NULL ? losses : cc_arena_alloc(context->arena, (size_t)positions * sizeof *losses);
     if (scratch == NULL)
         return CC_ERR_MEMORY;
-    loss_job job = {.loss = loss, .x = logits, .p = probabilities, .classes = classes, .weight = weight,
+    loss_job job = {.kernels = context->kernels, .loss = loss, .x = logits, .p = probabilities, .classes = classes, .weight = weight,
                     .scale = loss->mean ? 1 / divisor : 1, .losses = scratch, .dx = dlogits};
     each_position(context, positions, loss->c, loss_positions, &job);
     for (int64_t i = 0; i < positions; i++)
