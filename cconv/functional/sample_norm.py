@@ -112,6 +112,16 @@ def _channels(x, weight, bias):
     return x, channels_last, weight, _arguments.parameter(bias, "bias", x.shape[1:2], x.dtype)
 
 
+def _scaled(x, weight, bias):
+    """x * weight + bias of (N, C, positions) planes: what batch norm does with a mean of 0 and a variance of 1."""
+    if x.size == 0 or (weight is None and bias is None):
+        return x
+    n, channels, positions = x.shape
+    each = [None if value is None else np.tile(value, n) for value in (weight, bias)]
+    planes = x.reshape(1, n * channels, positions)
+    return _norm.inference(planes, False, np.zeros(n * channels), np.ones(n * channels), *each, 0.0).reshape(x.shape)
+
+
 def _plane_gradients(dy, x, mean, rstd):
     """dweight, dbias of (N, C, positions) planes that were normalised by mean and rstd (N, C)."""
     channels = x.shape[1]
@@ -134,17 +144,13 @@ def group_norm_forward(x, num_groups, weight, bias, eps, what="group_norm"):
         raise ValueError(f"{what}: expected more than one value per group, got input shape {x.shape}")
     flat = np.ascontiguousarray(x).reshape(n, channels, math.prod(x.shape[2:]))
     rows = _Rows(flat, n * groups, eps_of(eps))
-    y = rows.y.reshape(flat.shape)
-    if weight is not None:
-        y = y * weight[:, None]
-    if bias is not None:
-        y = y + bias[:, None]
+    y = _scaled(rows.y.reshape(flat.shape), weight, bias)
 
     def backward(dy):
         dy = _arguments.like(dy, "dy", x.shape, False, x.dtype).reshape(flat.shape)
         each = [np.repeat(value.reshape(n, groups), channels // groups, 1) for value in (rows.mean, rows.rstd)]
         dweight, dbias = _plane_gradients(dy, flat, *each)
-        dx = rows.backward(dy if weight is None else dy * weight[:, None]).reshape(x.shape)
+        dx = rows.backward(_scaled(dy, weight, None)).reshape(x.shape)
         return _ordered(dx, channels_last), dweight, dbias
 
     return _ordered(y.reshape(x.shape), channels_last), backward
