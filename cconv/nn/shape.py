@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from cconv.functional._arguments import is_channels_last, whole
+from cconv.functional._arguments import is_channels_last, to_channels_first, to_channels_last, whole
 from cconv.nn.base import Layer
 
 
@@ -106,10 +106,10 @@ class Reshape(Layer):
 
 def _reshape(x, shape):
     channels_last, input_shape = is_channels_last(x), x.shape
-    y = _ordered(np.ascontiguousarray(x).reshape(shape), channels_last)
+    y = _ordered(to_channels_first(x).reshape(shape), channels_last)
 
     def backward(dy, need_dx=True):
-        return _ordered(np.ascontiguousarray(dy).reshape(input_shape), channels_last) if need_dx else None
+        return _ordered(to_channels_first(dy).reshape(input_shape), channels_last) if need_dx else None
 
     return y, backward
 
@@ -118,4 +118,4 @@ def _ordered(array, channels_last):
     """`array` in the memory order asked for; fewer than 3 axes have only one."""
     if not channels_last or array.ndim < 3:
         return array
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
+    return to_channels_last(array)
