@@ -42,6 +42,7 @@ static void dropout(fuzz *f, cc_dtype dtype, uint8_t options)
     const cc_status status = cc_product((int64_t[]){d.n, d.c, d.spatial}, 3, &count);
     if (status != CC_OK || d.p > 1) {
         FUZZ_EXPECT(cc_dropout_apply(f->context, &d, nothing, nothing) < 0);
+        FUZZ_EXPECT(status == CC_OK || cc_reorder(f->context, dtype, d.n, d.c, d.spatial, nothing, nothing) < 0);
         return;
     }
     if (count > 1 << 14)
@@ -54,6 +55,10 @@ static void dropout(fuzz *f, cc_dtype dtype, uint8_t options)
         const int64_t s = i % d.spatial, c = i / d.spatial % d.c, n = i / d.spatial / d.c;
         memcpy((char *)turned + (size_t)((n * d.spatial + s) * d.c + c) * size, (const char *)x + (size_t)i * size, size);
     }
+    FUZZ_EXPECT(cc_reorder(f->context, dtype, d.n, d.c, d.spatial, x, last) == CC_OK);
+    FUZZ_EXPECT(memcmp(last, turned, (size_t)count * size) == 0);
+    FUZZ_EXPECT(cc_reorder(f->context, dtype, d.n, d.spatial, d.c, turned, first) == CC_OK);
+    FUZZ_EXPECT(memcmp(first, x, (size_t)count * size) == 0);
     d.layout = CC_CHANNELS_FIRST;
     FUZZ_EXPECT(cc_dropout_apply(f->context, &d, x, first) == CC_OK);
     d.layout = CC_CHANNELS_LAST;
