@@ -149,6 +149,7 @@ def _max_pool(
 
 
 def _maxima(name, x, asked, return_indices, out, geometry):
+    prepared(name, x.shape, x.dtype.num, asked, **geometry)  # or an error, before anything is copied
     x, channels_last = along_channels(x, asked)
     pooling = prepared(name, x.shape, x.dtype.num, channels_last, **geometry)
     if return_indices:
