@@ -11,6 +11,8 @@ typedef cc_gemm_piece piece;
 #define FEW_DOTS 8
 #define LONG_DOTS 64
 #define DOTS_COLUMNS 32
+/* Calls of tiles, at least, among which it is shared out what is fetched: of few each would be for A, and none for C. */
+#define CALLS 8
 /* Elements of B worth a thread. */
 #define DOTS_GRAIN (1 << 17)
 
@@ -90,12 +92,19 @@ static piece piece_of(const matrix *x, range rows, range columns)
 /* One step of a block: rows x panels of C, one block of k. */
 typedef struct step {
     range rows, panels, k;
+    int64_t until; /* where the rows end that this thread goes through */
 } step;
 
-static step step_of(const job *j, int64_t item, int64_t q)
+static range rows_of(const job *j, int64_t item)
 {
-    return (step){cut(j->m, j->row_blocks, item / j->column_blocks % j->row_blocks),
-                  cut(j->panels, j->column_blocks, item % j->column_blocks), depth_range(j, q)};
+    return cut(j->m, j->row_blocks, item / j->column_blocks % j->row_blocks);
+}
+
+/* Of the items of a thread that end with `last`. */
+static step step_of(const job *j, int64_t item, int64_t last, int64_t q)
+{
+    return (step){rows_of(j, item), cut(j->panels, j->column_blocks, item % j->column_blocks), depth_range(j, q),
+                  rows_of(j, last).end};
 }
 
 /* The epilogue, if any, of some rows of a block of C whose first row is `origin`. */
@@ -122,25 +131,25 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
     const int64_t depth = k.end - k.begin, height = cc_gemm_tile_rows(j);
     const int64_t tiles = cc_ceil_div(rows.end - rows.begin, height), count_panels = panels.end - panels.begin;
     const int64_t a_row = j->a.transposed ? 1 : j->a.ld, a_step = j->a.transposed ? j->a.ld : 1;
-    /* Rows of A and C that follow one another are fetched while the tile before sums. */
+    /* Rows of A and C that follow one another are fetched by some tiles for as many after them. */
     const int64_t a_columns = j->k * j->groups.count, c_columns = j->n * j->groups.count;
     const bool streams = j->a.ld == a_columns && ldc == c_columns && j->depth_blocks == 1 && j->column_blocks == 1;
+    const int64_t together = j->a.transposed ? tiles : cc_ceil_div(CALLS, count_panels);
+    piece next[2] = {ahead[0], ahead[1]};
     range before = {rows.begin, rows.begin};
     for (int64_t t = 0, i = rows.begin; t < tiles; t++) {
         const int64_t count = cc_ceil_div(rows.end - i, tiles - t);
         const float *a = at(&j->a, i, k.begin);
-        piece next[2] = {ahead[0], ahead[1]};
-        if (!j->a.transposed) {
-            const range after = {i + count, streams ? cc_min(rows.end, i + count + height) : i + count};
+        if (!j->a.transposed && t % together == 0) {
+            const int64_t first = cc_min(s->until, i + together * count);
+            const range after = {first, streams ? cc_min(s->until, first + together * height) : first};
             next[0] = (piece){at(&j->a, after.begin, 0), after.end - after.begin, a_columns, j->a.ld};
             next[1] = (piece){c + (after.begin - rows.begin) * ldc, after.end - after.begin, c_columns, ldc};
         }
         const float *own = scratch;
         for (int64_t p = panels.begin; p < panels.end; p++) {
-            const int64_t panel = p - panels.begin;
-            const cc_gemm_ahead fetched =
-                j->a.transposed ? cc_gemm_fetch(next, tiles * count_panels, t * count_panels + panel, depth)
-                                : cc_gemm_fetch(next, count_panels, panel, depth);
+            const int64_t call = t % together * count_panels + p - panels.begin;
+            const cc_gemm_ahead fetched = cc_gemm_fetch(next, together * count_panels, call, depth);
             const int64_t columns = columns_of(j, p);
             const float *b = own;
             int64_t ldb = cc_gemm_padded(j->kernels, columns);
@@ -201,7 +210,7 @@ static void look_ahead(const job *j, int64_t item, int64_t q, bool last, range m
     ahead[0] = ahead[1] = (piece){0};
     if (!j->a.transposed || (last && item + 1 >= mine.end))
         return;
-    const step next = last ? step_of(j, item + 1, first_block(j, item + 1)) : step_of(j, item, q + 1);
+    const step next = last ? step_of(j, item + 1, item + 1, first_block(j, item + 1)) : step_of(j, item, item, q + 1);
     /* Of several groups the first. */
     const int64_t group = group_of(j, next.panels.begin);
     const int64_t end = cc_min(next.panels.end, (group + 1) * j->group_panels) - 1;
@@ -222,7 +231,7 @@ static void block_task(void *argument, int64_t begin, int64_t end, int part)
     for (int64_t item = begin; item < end; item++) {
         const range blocks = cut(j->depth_blocks, j->chunks, chunk_of(j, item));
         for (int64_t q = blocks.begin; q < blocks.end; q++) {
-            const step now = step_of(j, item, q);
+            const step now = step_of(j, item, end - 1, q);
             const int64_t count = now.rows.end - now.rows.begin;
             const bool first = q == blocks.begin, last = q + 1 == blocks.end;
             float *c = j->c + now.rows.begin * j->ldc;

@@ -24,7 +24,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Memory that will be needed soon: each k of a tile fetches the line of `data`, which moves on by `step` floats. */
+/* Memory that will be needed soon: each k of a tile fetches the line of `data` and the next one; `data` moves on by `step`
+ * floats. */
 typedef struct cc_gemm_ahead {
     const float *data;
     int64_t step;
