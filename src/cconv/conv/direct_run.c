@@ -22,38 +22,76 @@ static cc_gemm_ahead fetch(next_strip *next)
     return (cc_gemm_ahead){NULL, 0};
 }
 
-/* One row of a phase for one panel. `a` is the row's place in the strip buffer, `y` its first output. */
-static void run_row(const cc_direct_job *job, const cc_direct_phase *ph, const cc_panel *panel, const float *a, const float *b,
-                    float *y, int64_t channel, const float *residual, next_strip *next, float *spare)
+/* Rows of a tile whose bias, residual and ReLU are still to come. */
+typedef struct unfinished {
+    float *y;
+    int64_t rows, columns, ld, channel;
+    const float *residual;
+} unfinished;
+
+static void finish(const cc_direct_job *job, unfinished *u)
+{
+    const cc_epilogue *e = &job->epilogue;
+    const float *scale = e->scale, *bias = job->bias;
+    if (u->rows > 0 && (bias != NULL || u->residual != NULL || scale != NULL || e->relu))
+        job->context->kernels->gemm.finish(u->rows, u->columns, u->y, u->ld, u->y, u->ld, false,
+                                           &(cc_gemm_epilogue){.scale = scale ? scale + u->channel : NULL,
+                                                               .bias = bias ? bias + u->channel : NULL,
+                                                               .residual = u->residual, .ld_residual = u->ld,
+                                                               .relu = e->relu});
+    u->rows = 0;
+}
+
+/* The tiles of one row of a phase for one panel. */
+typedef struct row_tiles {
+    const cc_direct_phase *phase;
+    cc_panel panel;
+    const float *b;
+    int64_t channel, columns;         /* first one of the output, and how many */
+    int64_t tiles, rows, taller;      /* the first `taller` have a row more */
+    int64_t runs, depth, step, pixel; /* of the sum; floats between rows of a tile, and pixels of the output */
+} row_tiles;
+
+static row_tiles tiles_of(const cc_direct_job *job, const cc_direct_phase *ph, int64_t group, int64_t p)
 {
     const cc_strips *s = &job->strips;
+    row_tiles t = {.phase = ph, .panel = cc_panels_get(&job->panels, p)};
+    t.b = job->weights + cc_direct_panel(job, group, &t.panel) + (job->tap_first + ph->tap) * s->channels * t.panel.width;
+    t.channel = group * job->outputs + t.panel.column;
+    t.columns = cc_min(t.panel.width, job->outputs - t.panel.column);
+    t.tiles = cc_ceil_div(ph->grid[2], job->context->kernels->gemm.max_rows[t.panel.vectors]);
+    t.rows = ph->grid[2] / cc_max(1, t.tiles);
+    t.taller = ph->grid[2] - t.rows * t.tiles;
+    t.runs = ph->taps / ph->run_taps;
+    t.depth = ph->run_taps * s->channels;
+    t.step = s->step[2] * s->pitch;
+    t.pixel = job->output_step[2] * job->output_channels;
+    return t;
+}
+
+/* `a` is the row's place in the strip buffer, `y` its first output. A tile's last sums are not there yet when it returns;
+ * those of the tile before are. */
+static void run_row(const cc_direct_job *job, const row_tiles *row, const float *a, float *y, const float *residual,
+                    next_strip *next, float *spare, unfinished *before)
+{
     const cc_gemm_kernels *gemm = &job->context->kernels->gemm;
-    const float *scale = job->epilogue.scale;
-    const int64_t valid = cc_min(panel->width, job->outputs - panel->column);
-    const int64_t ldy = job->output_step[2] * job->output_channels, a_row = s->step[2] * s->pitch;
-    const int64_t tiles = cc_ceil_div(ph->grid[2], gemm->max_rows[panel->vectors]);
-    const int64_t runs = ph->taps / ph->run_taps, depth = ph->run_taps * s->channels;
-    int64_t q = 0;
-    for (int64_t t = 0; t < tiles; t++) {
-        const int64_t rows = (ph->grid[2] - q + tiles - t - 1) / (tiles - t);
-        const cc_gemm_tile tile = gemm->tile[panel->vectors][rows];
-        float *to = y + q * ldy;
-        const float *from = a + q * a_row;
-        const bool ragged = valid < panel->width;
-        const cc_gemm_ahead ahead = runs > 0 ? fetch(next) : (cc_gemm_ahead){NULL, 0};
-        tile(runs, s->run_offset + ph->tap, depth, from, a_row, 1, b, panel->width, ragged ? spare : to,
-             ragged ? panel->width : ldy, false, ahead.data != NULL ? &ahead : NULL);
+    const int64_t *offset = job->strips.run_offset + row->phase->tap, width = row->panel.width;
+    const bool ragged = row->columns < width;
+    for (int64_t t = 0; t < row->tiles; t++) {
+        const int64_t rows = row->rows + (t < row->taller);
+        const cc_gemm_ahead ahead = row->runs > 0 ? fetch(next) : (cc_gemm_ahead){NULL, 0};
+        gemm->tile[row->panel.vectors][rows](row->runs, offset, row->depth, a, row->step, 1, row->b, width,
+                                             ragged ? spare : y, ragged ? width : row->pixel, false,
+                                             ahead.data != NULL ? &ahead : NULL);
         if (ragged)
             for (int64_t r = 0; r < rows; r++)
-                for (int64_t c = 0; c < valid; c++)
-                    to[r * ldy + c] = spare[r * panel->width + c];
-        if (job->bias != NULL || residual != NULL || job->epilogue.scale != NULL || job->epilogue.relu)
-            gemm->finish(rows, valid, to, ldy, to, ldy, false,
-                         &(cc_gemm_epilogue){.scale = scale ? scale + channel : NULL,
-                                             .bias = job->bias ? job->bias + channel : NULL,
-                                             .residual = residual ? residual + q * ldy : NULL,
-                                             .ld_residual = ldy, .relu = job->epilogue.relu});
-        q += rows;
+                for (int64_t c = 0; c < row->columns; c++)
+                    y[r * row->pixel + c] = spare[r * width + c];
+        finish(job, before);
+        *before = (unfinished){y, rows, row->columns, row->pixel, row->channel, residual};
+        a += rows * row->step;
+        y += rows * row->pixel;
+        residual = residual != NULL ? residual + rows * row->pixel : NULL;
     }
 }
 
@@ -62,23 +100,22 @@ static void run_phase(const cc_direct_job *job, const cc_direct_phase *ph, const
 {
     const cc_strips *s = &job->strips;
     const int64_t rows = cc_min(strip->rows, ph->grid[1] - strip->row);
+    unfinished before = {0};
     next->step = cc_ceil_div(next->each, cc_max(1, ph->taps * s->channels));
     for (int64_t p = 0; p < job->panels.count; p++) {
-        const cc_panel panel = cc_panels_get(&job->panels, p);
-        const float *b = job->weights + cc_direct_panel(job, group, &panel) +
-                         (job->tap_first + ph->tap) * s->channels * panel.width;
-        const int64_t channel = group * job->outputs + panel.column;
+        const row_tiles tiles = tiles_of(job, ph, group, p);
         for (int64_t i = 0; i < strip->images; i++)
             for (int64_t r = 0; r < rows; r++) {
                 const int64_t z = ph->start[0] + strip->plane * job->output_step[0];
                 const int64_t y = ph->start[1] + (strip->row + r) * job->output_step[1];
                 const int64_t row = ((strip->image + i) * job->output_size[0] + z) * job->output_size[1] + y;
-                const int64_t at = (row * job->output_size[2] + ph->start[2]) * job->output_channels + channel;
+                const int64_t at = (row * job->output_size[2] + ph->start[2]) * job->output_channels + tiles.channel;
                 const float *residual = job->epilogue.residual;
-                run_row(job, ph, &panel, buffer + i * s->image + r * s->step[1] * s->columns * s->pitch, b,
-                        job->output + at, channel, residual ? residual + at : NULL, next, spare);
+                run_row(job, &tiles, buffer + i * s->image + r * s->step[1] * s->columns * s->pitch, job->output + at,
+                        residual ? residual + at : NULL, next, spare, &before);
             }
     }
+    finish(job, &before);
 }
 
 /* What a strip reads and writes, where that is one piece, in as many pieces as there are tiles in a strip. */

@@ -150,16 +150,18 @@ static void add_strip(const weight_job *job, const cc_strip *strip, const weight
         look_ahead(job, p, strip, block, next, after, ahead);
         float *to = panel_gradient(job, block, &panel);
         const int64_t tiles = cc_ceil_div(run_channels, gemm->max_rows[panel.vectors]);
-        for (int64_t t = 0, i = 0; t < tiles; t++)
-            for (int64_t run = 0; run < s->runs; run++, i++) {
-                const int64_t c = run_channels * t / tiles, tall = run_channels * (t + 1) / tiles - c;
-                const cc_gemm_ahead soon = cc_gemm_fetch(ahead, s->runs * tiles, i, dy.rows);
+        cc_gemm_fetches fetches = cc_gemm_fetches_of(ahead, s->runs * tiles, dy.rows);
+        for (int64_t t = 0; t < tiles; t++) {
+            const int64_t c = run_channels * t / tiles, tall = run_channels * (t + 1) / tiles - c;
+            for (int64_t run = 0; run < s->runs; run++) {
+                const cc_gemm_ahead soon = cc_gemm_fetch(&fetches);
                 gemm->tile_t[panel.vectors][tall](rows, offset, s->grid[2], x + s->run_offset[run] + c,
                                                   s->step[2] * s->pitch, b, ldb,
                                                   to + (run * run_step + c * channel_step) * panel.width,
                                                   channel_step * panel.width, accumulate,
                                                   soon.data != NULL ? &soon : NULL);
             }
+        }
     }
 }
 

@@ -56,7 +56,8 @@ static const float *panel_at(const job *j, int64_t k, int64_t p)
 /* Whether a panel lies in B as a tile can read it. */
 static bool in_place(const job *j, int64_t p)
 {
-    return !j->pack_b && columns_of(j, p) % j->kernels->lanes == 0;
+    const int64_t columns = columns_of(j, p);
+    return !j->pack_b && cc_gemm_padded(j->kernels, columns) == columns;
 }
 
 static void pack_panel(const job *j, range k, int64_t p, float *panel)
@@ -123,6 +124,27 @@ static void finish(const job *j, const cc_gemm_epilogue *epilogue, range rows, r
     j->kernels->gemm.finish(rows.end - rows.begin, columns, c, ldc, c, ldc, false, &here);
 }
 
+/* C (rows x columns of a panel) += or = rows of A, at most a tile's, times the panel's rows `ldb` apart. */
+static void tile(const job *j, int64_t rows, int64_t columns, int64_t depth, const float *a, const float *b,
+                 int64_t ldb, bool accumulate, cc_gemm_ahead ahead, float *c, int64_t ldc)
+{
+    static const cc_gemm_epilogue nothing = {0};
+    const cc_gemm_kernels *g = &j->kernels->gemm;
+    const cc_gemm_ahead *fetched = ahead.data != NULL ? &ahead : NULL;
+    const int64_t padded = cc_gemm_padded(j->kernels, columns);
+    const int64_t v = padded == j->panel_columns ? j->panel_vectors : padded / j->kernels->lanes;
+    const bool whole = padded == columns;
+    _Alignas(CC_ALIGNMENT) float ragged[CC_TILE_MAX_ROWS * 64];
+    float *to = whole ? c : ragged;
+    const int64_t ldto = whole ? ldc : padded;
+    if (j->a.transposed)
+        g->tile_t[v][rows](1, NULL, depth, a, j->a.ld, b, ldb, to, ldto, whole && accumulate, fetched);
+    else
+        g->tile[v][rows](1, NULL, depth, a, j->a.ld, 1, b, ldb, to, ldto, whole && accumulate, fetched);
+    if (!whole)
+        g->finish(rows, columns, ragged, padded, c, ldc, accumulate, &nothing);
+}
+
 /* C (rows x panels) += or = the products of one block of k; meanwhile fetch what `ahead` will read. */
 static void depth_block(const job *j, const step *s, const piece ahead[2], bool accumulate,
                         const cc_gemm_epilogue *epilogue, float *scratch, float *c, int64_t ldc)
@@ -130,26 +152,26 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
     const range rows = s->rows, panels = s->panels, k = s->k;
     const int64_t depth = k.end - k.begin, height = cc_gemm_tile_rows(j);
     const int64_t tiles = cc_ceil_div(rows.end - rows.begin, height), count_panels = panels.end - panels.begin;
-    const int64_t a_row = j->a.transposed ? 1 : j->a.ld, a_step = j->a.transposed ? j->a.ld : 1;
     /* Rows of A and C that follow one another are fetched by some tiles for as many after them. */
     const int64_t a_columns = j->k * j->groups.count, c_columns = j->n * j->groups.count;
-    const bool streams = j->a.ld == a_columns && ldc == c_columns && j->depth_blocks == 1 && j->column_blocks == 1;
-    const int64_t together = j->a.transposed ? tiles : cc_ceil_div(CALLS, count_panels);
-    piece next[2] = {ahead[0], ahead[1]};
+    const bool streams = !j->a.transposed && j->a.ld == a_columns && ldc == c_columns && j->depth_blocks == 1 &&
+                         j->column_blocks == 1;
+    const int64_t together = cc_ceil_div(CALLS, count_panels);
+    cc_gemm_fetches fetches = cc_gemm_fetches_of(ahead, tiles * count_panels, depth);
     range before = {rows.begin, rows.begin};
-    for (int64_t t = 0, i = rows.begin; t < tiles; t++) {
+    for (int64_t t = 0, wait = 0, i = rows.begin; t < tiles; t++, wait--) {
         const int64_t count = cc_ceil_div(rows.end - i, tiles - t);
         const float *a = at(&j->a, i, k.begin);
-        if (!j->a.transposed && t % together == 0) {
+        if (streams && wait == 0) {
             const int64_t first = cc_min(s->until, i + together * count);
-            const range after = {first, streams ? cc_min(s->until, first + together * height) : first};
-            next[0] = (piece){at(&j->a, after.begin, 0), after.end - after.begin, a_columns, j->a.ld};
-            next[1] = (piece){c + (after.begin - rows.begin) * ldc, after.end - after.begin, c_columns, ldc};
+            const range after = {first, cc_min(s->until, first + together * height)};
+            const piece next[2] = {{at(&j->a, after.begin, 0), after.end - after.begin, a_columns, j->a.ld},
+                                   {c + (after.begin - rows.begin) * ldc, after.end - after.begin, c_columns, ldc}};
+            fetches = cc_gemm_fetches_of(next, together * count_panels, depth);
+            wait = together;
         }
         const float *own = scratch;
         for (int64_t p = panels.begin; p < panels.end; p++) {
-            const int64_t call = t % together * count_panels + p - panels.begin;
-            const cc_gemm_ahead fetched = cc_gemm_fetch(next, together * count_panels, call, depth);
             const int64_t columns = columns_of(j, p);
             const float *b = own;
             int64_t ldb = cc_gemm_padded(j->kernels, columns);
@@ -161,9 +183,8 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
             } else {
                 own += depth * ldb;
             }
-            cc_gemm_panel(j->kernels, count, columns, depth, a + group_of(j, p) * j->groups.step_a, a_row, a_step, b,
-                          ldb, c + (i - rows.begin) * ldc + place_of(j, p), ldc, accumulate,
-                          fetched.data != NULL ? &fetched : NULL);
+            tile(j, count, columns, depth, a + group_of(j, p) * j->groups.step_a, b, ldb, accumulate,
+                 cc_gemm_fetch(&fetches), c + (i - rows.begin) * ldc + place_of(j, p), ldc);
         }
         /* A tile's last sums are not there yet; those of the tile before are, and still in the cache. */
         finish(j, epilogue, before, panels, rows.begin, c, ldc);

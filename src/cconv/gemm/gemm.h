@@ -39,22 +39,17 @@ cc_status cc_gemm_grouped(const cc_context *context, const cc_gemm_groups *group
 /* Vectors a panel should have for a product of m rows and n columns. */
 int cc_gemm_width(const cc_kernels *kernels, int64_t m, int64_t n);
 
-/* Floats in a row of the packed copy of a panel with n columns: n rounded up to whole vectors. */
+/* Floats in a row of the packed copy of a panel with n columns: n rounded up to whole vectors, whose lanes are a power of
+ * two; tiles of short sums would notice a division. */
 static inline int64_t cc_gemm_padded(const cc_kernels *kernels, int64_t n)
 {
-    return cc_ceil_div(n, kernels->lanes) * kernels->lanes;
+    const int64_t lanes = kernels->lanes;
+    return (n + lanes - 1) & -lanes;
 }
 
 /* panel (k x padded(n)) = op(B) (k x n) and zeros. */
 void cc_gemm_pack_b(const cc_kernels *kernels, bool trans_b, int64_t n, int64_t k, const float *b, int64_t ldb,
                     float *panel);
-
-/* C (m x n) = [C +] A * B for one panel: n at most max_vectors * lanes, `b` packed with row length
- * ldb, or B itself where n is a whole number of vectors. A(i, j) = a[i*a_row + j*a_step], of which one is 1;
- * where a_row is, the first tile fetches what is `ahead` (or NULL). */
-void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row,
-                   int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate,
-                   const cc_gemm_ahead *ahead);
 
 /* Part of a matrix that will be read: rows of `columns` floats, ld apart. */
 typedef struct cc_gemm_piece {
@@ -62,7 +57,21 @@ typedef struct cc_gemm_piece {
     int64_t rows, columns, ld;
 } cc_gemm_piece;
 
-/* What the i-th of `calls` tiles, each a sum of `depth`, fetches of two pieces; its data is NULL for nothing. */
-cc_gemm_ahead cc_gemm_fetch(const cc_gemm_piece pieces[2], int64_t calls, int64_t i, int64_t depth);
+/* How a piece is fetched: in the calls of so many tiles, each its share, line by line or one line of each row. */
+typedef struct cc_gemm_stream {
+    const float *data;
+    int64_t calls, step; /* that are left; floats from k to k */
+    int64_t lines, line; /* of a row, and that of the next call */
+    int64_t leap;        /* floats to the next rows */
+} cc_gemm_stream;
+
+typedef struct cc_gemm_fetches {
+    cc_gemm_stream stream[2];
+} cc_gemm_fetches;
+
+/* Two pieces, for `calls` tiles, each a sum of `depth`. */
+cc_gemm_fetches cc_gemm_fetches_of(const cc_gemm_piece pieces[2], int64_t calls, int64_t depth);
+/* What the next of these tiles fetches; its data is NULL for nothing. */
+cc_gemm_ahead cc_gemm_fetch(cc_gemm_fetches *fetches);
 
 #endif

@@ -22,7 +22,8 @@ typedef struct cc_gemm_job {
     bool turned; /* C here is the transpose of the caller's: rows of a block are turned at its end */
 
     int threads;
-    int64_t panel_columns, group_panels, panels; /* panels of all groups */
+    int64_t panel_columns, panel_vectors; /* of all panels but the last ones, which may be narrower */
+    int64_t group_panels, panels; /* of one group, of all */
     int64_t depth, depth_blocks; /* blocks of k */
     int64_t chunks;              /* groups of depth blocks, each with a C of its own */
     int64_t row_blocks, column_blocks;
@@ -38,11 +39,16 @@ typedef struct cc_gemm_range {
     int64_t begin, end;
 } cc_gemm_range;
 
+/* Rows of A this many floats apart fall on the same lines of the first-level cache, of which it holds so many. */
+#define CC_GEMM_COLLIDING 1024
+#define CC_GEMM_WAYS 8
+
 /* Rows of the tallest tile of a full panel. */
 static inline int64_t cc_gemm_tile_rows(const cc_gemm_job *j)
 {
     const int64_t padded = cc_gemm_padded(j->kernels, cc_min(j->n, j->panel_columns));
-    return j->kernels->gemm.max_rows[padded / j->kernels->lanes];
+    const int64_t most = j->kernels->gemm.max_rows[padded / j->kernels->lanes];
+    return !j->a.transposed && j->a.ld % CC_GEMM_COLLIDING == 0 ? cc_min(most, CC_GEMM_WAYS) : most;
 }
 
 /* Fill in everything below the blank line of cc_gemm_job but the memory. */

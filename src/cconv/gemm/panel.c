@@ -1,9 +1,5 @@
-/* gemm/panel.c -- one panel of B against any number of rows of A. */
+/* gemm/panel.c -- panels of B, and what is fetched while tiles sum. */
 #include "gemm.h"
-
-/* Rows of A this many floats apart fall on the same lines of the first-level cache, of which it holds so many. */
-#define COLLIDING 1024
-#define WAYS 8
 
 /* Columns of more vectors than these are two panels where rows are many: taller tiles start less often. */
 #define NARROW 3
@@ -31,50 +27,42 @@ void cc_gemm_pack_b(const cc_kernels *kernels, bool trans_b, int64_t n, int64_t 
         kernels->gemm.copy(k, n, b, ldb, panel, padded);
 }
 
-void cc_gemm_panel(const cc_kernels *kernels, int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row,
-                   int64_t a_step, const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate,
-                   const cc_gemm_ahead *ahead)
-{
-    static const cc_gemm_epilogue nothing = {0};
-    const cc_gemm_kernels *g = &kernels->gemm;
-    const int64_t padded = cc_gemm_padded(kernels, n);
-    const int v = (int)(padded / kernels->lanes);
-    const bool collide = a_step == 1 && a_row % COLLIDING == 0;
-    const int64_t tiles = cc_ceil_div(m, collide ? cc_min(g->max_rows[v], WAYS) : g->max_rows[v]);
-    _Alignas(CC_ALIGNMENT) float ragged[CC_TILE_MAX_ROWS * 64];
-
-    for (int64_t t = 0, i = 0; t < tiles; t++) {
-        const int64_t rows = cc_ceil_div(m - i, tiles - t);
-        const bool whole = padded == n;
-        float *ci = c + i * ldc, *to = whole ? ci : ragged;
-        const int64_t ldto = whole ? ldc : padded;
-        if (a_step == 1)
-            g->tile[v][rows](1, NULL, k, a + i * a_row, a_row, 1, b, ldb, to, ldto, whole && accumulate,
-                             t == 0 ? ahead : NULL);
-        else
-            g->tile_t[v][rows](1, NULL, k, a + i, a_step, b, ldb, to, ldto, whole && accumulate, t == 0 ? ahead : NULL);
-        if (!whole)
-            g->finish(rows, n, ragged, padded, ci, ldc, accumulate, &nothing);
-        i += rows;
-    }
-}
-
 /* Floats of a line of the cache. */
 #define LINE (CC_ALIGNMENT / (int64_t)sizeof(float))
 
-cc_gemm_ahead cc_gemm_fetch(const cc_gemm_piece pieces[2], int64_t calls, int64_t i, int64_t depth)
+static cc_gemm_stream stream_of(const cc_gemm_piece *x, int64_t calls, int64_t depth)
+{
+    if (calls == 0 || x->rows == 0)
+        return (cc_gemm_stream){0};
+    if (x->columns == x->ld) {
+        const int64_t each = cc_ceil_div(x->rows * x->ld, calls);
+        return (cc_gemm_stream){.data = x->data, .calls = calls, .step = cc_ceil_div(each, depth), .lines = 1, .leap = each};
+    }
+    /* One line of each row in a call, the next one in the next. */
+    const int64_t lines = cc_ceil_div(x->columns, LINE);
+    return (cc_gemm_stream){.data = x->data, .calls = cc_min(calls, lines * cc_ceil_div(x->rows, depth)), .step = x->ld,
+                            .lines = lines, .leap = depth * x->ld};
+}
+
+cc_gemm_fetches cc_gemm_fetches_of(const cc_gemm_piece pieces[2], int64_t calls, int64_t depth)
 {
     const int64_t size = pieces[0].rows * pieces[0].columns, total = size + pieces[1].rows * pieces[1].columns;
     if (total == 0 || depth == 0)
-        return (cc_gemm_ahead){NULL, 0};
+        return (cc_gemm_fetches){0};
     const int64_t turn = (calls * size + total / 2) / total;
-    const cc_gemm_piece *x = &pieces[i >= turn];
-    const int64_t mine = i >= turn ? i - turn : i, all = i >= turn ? calls - turn : turn;
-    if (x->columns == x->ld) {
-        const int64_t begin = x->rows * x->ld * mine / all, end = x->rows * x->ld * (mine + 1) / all;
-        return (cc_gemm_ahead){x->data + begin, cc_ceil_div(end - begin, depth)};
+    return (cc_gemm_fetches){{stream_of(&pieces[0], turn, depth), stream_of(&pieces[1], calls - turn, depth)}};
+}
+
+cc_gemm_ahead cc_gemm_fetch(cc_gemm_fetches *fetches)
+{
+    cc_gemm_stream *s = &fetches->stream[fetches->stream[0].calls == 0];
+    if (s->calls == 0)
+        return (cc_gemm_ahead){NULL, 0};
+    const cc_gemm_ahead ahead = {s->data + s->line * LINE, s->step};
+    s->calls--;
+    if (++s->line == s->lines) {
+        s->line = 0;
+        s->data += s->leap;
     }
-    /* One line of each row in a call, the next one in the next. */
-    const int64_t lines = cc_ceil_div(x->columns, LINE), row = mine / lines * depth;
-    return (cc_gemm_ahead){row < x->rows ? x->data + row * x->ld + mine % lines * LINE : NULL, x->ld};
+    return ahead;
 }

@@ -37,6 +37,7 @@ void cc_gemm_plan(cc_gemm_job *j, const cc_pool *pool)
     int width = cc_gemm_width(kernels, j->m, j->n);
     if (few_rows && j->n > width * kernels->lanes)
         width = kernels->gemm.max_vectors;
+    j->panel_vectors = width;
     j->panel_columns = (int64_t)width * kernels->lanes;
     j->group_panels = cc_ceil_div(j->n, j->panel_columns);
     j->panels = j->groups.count * j->group_panels;
