@@ -121,6 +121,18 @@ static cc_winograd_planes random_planes(check *c, int64_t rows, int64_t columns,
     return p;
 }
 
+/* The same at whole lines of the caches, written past them. */
+static cc_winograd_planes past_caches(check *c, cc_winograd_planes p, int64_t *size)
+{
+    const int64_t line = CC_ALIGNMENT / (int64_t)sizeof(float);
+    p.plane = (p.plane + line - 1) / line * line;
+    *size = CC_WINOGRAD_PLACES * p.plane;
+    p.data = check_f32(c, *size + line);
+    p.data += (CC_ALIGNMENT - (uintptr_t)p.data % CC_ALIGNMENT) % CC_ALIGNMENT / sizeof(float);
+    p.past = true;
+    return p;
+}
+
 static int64_t at(const cc_winograd_planes *p, int xi, int64_t row, int64_t column)
 {
     return xi * p->plane + column / p->width * p->block + row * p->width + column % p->width;
@@ -209,7 +221,9 @@ static void spread(check *c, const cc_winograd_kernels *form, int phase, bool gr
     const matrix m = gradient ? powers(points, step, false) : input_matrix(points);
     const float *image = check_f32(c, images_of(&g) * g.image);
     image += turn(c, form, &g);
-    const cc_winograd_planes v = random_planes(c, tiles, channels, &size);
+    cc_winograd_planes v = random_planes(c, tiles, channels, &size);
+    if (check_integer(c, 0, 1) == 1)
+        v = past_caches(c, v, &size);
     double *expected = as_double(c, v.data, size);
     for (int64_t t = 0; t < tiles; t++)
         for (int64_t k = 0; k < filled(c, channels); k++) {

@@ -334,9 +334,9 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
         return CC_ERR_MEMORY;
     float *v = memory + us * j->u_stride, *m = v + vs * j->v_stride, *zeros = memory + apart * j->floats;
     int64_t *offset = (int64_t *)(void *)(memory + floats);
-    j->u = (cc_winograd_planes){memory, u_plane, width, depth * width};
-    j->v = (cc_winograd_planes){v, v_plane, SLICE, j->block * SLICE};
-    j->m = (cc_winograd_planes){m, m_plane, width, 0};
+    j->u = (cc_winograd_planes){memory, u_plane, width, depth * width, false};
+    j->v = (cc_winograd_planes){v, v_plane, SLICE, j->block * SLICE, !keep_u && parts > 1};
+    j->m = (cc_winograd_planes){m, m_plane, width, 0, false};
     const int64_t of_piece = cc_ceil_div(j->piece, SLICE);
     for (int64_t s = 0; s < slices; s++) /* with one phase, those of all pieces */
         offset[s] = (phases > 1 ? s / of_piece * (j->inputs / SLICE) + s % of_piece : s) * j->v.block;

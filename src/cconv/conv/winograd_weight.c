@@ -370,10 +370,11 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     if (memory == NULL)
         return CC_ERR_MEMORY;
     float *d = memory + runs * j.v_floats, *u = d + runs * j.d_floats;
-    j.v = (cc_winograd_planes){memory, v_plane, SLICE, j.run * SLICE};
-    j.d = (cc_winograd_planes){d, d_plane, j.columns.width, j.run * j.columns.width};
-    j.u = (cc_winograd_planes){u, u_plane, j.columns.width, j.patchwise ? 0 : inputs * j.columns.width};
-    j.w = (cc_winograd_planes){u + sums * j.u_floats, w_plane, j.columns.width, 0};
+    const bool shared = j.shares == 1 && parts > 1;
+    j.v = (cc_winograd_planes){memory, v_plane, SLICE, j.run * SLICE, shared};
+    j.d = (cc_winograd_planes){d, d_plane, j.columns.width, j.run * j.columns.width, shared};
+    j.u = (cc_winograd_planes){u, u_plane, j.columns.width, j.patchwise ? 0 : inputs * j.columns.width, false};
+    j.w = (cc_winograd_planes){u + sums * j.u_floats, w_plane, j.columns.width, 0, false};
     float *zeros = j.w.data + patch_parts * j.part_floats;
     memset(zeros, 0, (size_t)line * sizeof(float));
     j.x_side.grid[0].zeros = zeros;

@@ -47,10 +47,13 @@ typedef struct cc_winograd_grid {
 
 /* A matrix for each place; element (r, c) of the one for place xi stands at
  *   data[xi*plane + c/width*block + r*width + c%width]
- * i.e. each is cut into blocks of `width` columns. `width` is a multiple of the vector length. */
+ * i.e. each is cut into blocks of `width` columns. `width` is a multiple of the vector length. With `past`, for which data and
+ * all distances are whole lines of the caches, input and gradient write past them where a vector is such a line: lines that
+ * several cores have read take long to be written if these share no cache. */
 typedef struct cc_winograd_planes {
     float *data;
     int64_t plane, width, block;
+    bool past;
 } cc_winograd_planes;
 
 /* Functions are those of a phase. */
