@@ -154,8 +154,8 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
     const int64_t tiles = cc_ceil_div(rows.end - rows.begin, height), count_panels = panels.end - panels.begin;
     /* Rows of A and C that follow one another are fetched by some tiles for as many after them. */
     const int64_t a_columns = j->k * j->groups.count, c_columns = j->n * j->groups.count;
-    const bool streams = !j->a.transposed && j->a.ld == a_columns && ldc == c_columns && j->depth_blocks == 1 &&
-                         j->column_blocks == 1;
+    const bool streams = !j->a.transposed && j->a.ld == a_columns && (ldc == c_columns || j->turned) &&
+                         j->depth_blocks == 1 && j->column_blocks == 1;
     const int64_t together = cc_ceil_div(CALLS, count_panels);
     cc_gemm_fetches fetches = cc_gemm_fetches_of(ahead, tiles * count_panels, depth);
     range before = {rows.begin, rows.begin};
@@ -165,8 +165,9 @@ static void depth_block(const job *j, const step *s, const piece ahead[2], bool 
         if (streams && wait == 0) {
             const int64_t first = cc_min(s->until, i + together * count);
             const range after = {first, cc_min(s->until, first + together * height)};
-            const piece next[2] = {{at(&j->a, after.begin, 0), after.end - after.begin, a_columns, j->a.ld},
-                                   {c + (after.begin - rows.begin) * ldc, after.end - after.begin, c_columns, ldc}};
+            piece next[2] = {{at(&j->a, after.begin, 0), after.end - after.begin, a_columns, j->a.ld}};
+            if (!j->turned)
+                next[1] = (piece){c + (after.begin - rows.begin) * ldc, after.end - after.begin, c_columns, ldc};
             fetches = cc_gemm_fetches_of(next, together * count_panels, depth);
             wait = together;
         }
