@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import cconv
 from cconv import _runtime
 from cconv import functional as F
+from cconv.functional.conv import prepare
 
 PASSES = ("forward", "backward_data", "backward_weight")
 
@@ -161,6 +162,27 @@ def test_same_bits_on_any_number_of_threads(dtype):
                 for which, result in zip(PASSES, results, strict=True):
                     bits = result.tobytes()
                     assert seen.setdefault((stride, which), bits) == bits, (stride, which, threads)
+    finally:
+        cconv.set_num_threads(before)
+
+
+@pytest.mark.parametrize("inputs, outputs, stride", [(16, 130, 3), (100, 33, 1), (24, 21, 1)])
+def test_same_bits_of_a_fused_ending(inputs, outputs, stride):
+    """Where a row of outputs is cut differently, the same elements stand in whole vectors and in what is left over."""
+    rng = np.random.default_rng(3)
+    x = channels_last(rng.standard_normal((3, 3 * inputs, 16, 11)).astype(np.float32))
+    w = rng.standard_normal((3 * outputs, inputs, 1, 1)).astype(np.float32)
+    scale, bias = rng.standard_normal((2, 3 * outputs)).astype(np.float32)
+    plan = prepare(x.shape, w.shape, stride, groups=3, channels_last=True)
+    residual = channels_last(rng.standard_normal(plan.y_shape).astype(np.float32))
+    before, seen = cconv.get_num_threads(), {}
+    try:
+        for threads in (1, 2, 3, 7):
+            cconv.set_num_threads(threads)
+            for used in itertools.product((False, True), repeat=3):
+                ending = [array if use else None for array, use in zip((bias, residual, scale), used, strict=True)]
+                bits = plan.forward(x, w, ending[0], residual=ending[1], scale=ending[2]).tobytes()
+                assert seen.setdefault(used, bits) == bits, (used, threads)
     finally:
         cconv.set_num_threads(before)
 
