@@ -41,7 +41,8 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
 }
 
 /* Below this the transforms cost more than the products they save, and exact results are kept. Many channels pay even
- * for a single small image; on 2x2 images the direct convolution of many leaves out more than half of the products. */
+ * for a single small image; on 2x2 images the direct convolution of many leaves out more than half of the products. In
+ * narrow groups the transforms take all the memory of the whole image, so tiles that reach over its edges do not pay. */
 #define MANY_WEIGHTS (1 << 11)
 static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
@@ -49,6 +50,9 @@ static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
     (void)context;
     (void)pass;
     const int64_t pixels = conv->n * out[1] * out[2], icg = conv->ic / conv->groups, ocg = conv->oc / conv->groups;
+    const int64_t made = cc_ceil_div(out[1], 4) * cc_ceil_div(out[2], 4) * 16;
+    if (conv->groups > 1 && cc_min(icg, ocg) < 32 && 4 * made > 5 * out[1] * out[2])
+        return false;
     return icg >= 16 && ocg >= 16 && out[1] >= 3 && out[2] >= 3 &&
            (pixels >= 256 || (pixels >= 16 && ocg >= MANY_WEIGHTS / icg));
 }

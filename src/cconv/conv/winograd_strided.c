@@ -10,15 +10,14 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
     return cc_winograd_supports(context, conv, true) && conv->ic / conv->groups % CC_WINOGRAD_SLICE == 0;
 }
 
-/* Below this the transforms cost more than the products they save; with 16 channels, where tiles reach over the edges, too. */
+/* Below this the transforms cost more than the products they save. */
 static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
-    const int64_t *out = conv->window.output, icg = conv->ic / conv->groups, ocg = conv->oc / conv->groups;
-    const int64_t made = cc_ceil_div(out[1], 4) * cc_ceil_div(out[2], 4) * 16;
+    const int64_t *out = conv->window.output;
     (void)context;
     (void)pass;
-    return ocg >= 32 && out[1] >= 3 && out[2] >= 3 && conv->n * out[1] * out[2] >= 256 &&
-           (icg >= 32 || 4 * made <= 5 * out[1] * out[2]);
+    return conv->ic / conv->groups >= 32 && conv->oc / conv->groups >= 32 && out[1] >= 3 && out[2] >= 3 &&
+           conv->n * out[1] * out[2] >= 256;
 }
 
 const cc_conv_algo cc_conv_winograd_strided = {
