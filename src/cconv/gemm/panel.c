@@ -14,6 +14,9 @@ int cc_gemm_width(const cc_kernels *kernels, int64_t m, int64_t n)
     for (int v = g->max_vectors; v > 2; v--)
         if (m <= g->max_rows[v])
             return v; /* few rows: the widest tile keeps most sums in flight */
+    /* Rows that make two low tiles of two vectors, but full ones of three. */
+    if (g->max_vectors > 2 && 5 * 2 * cc_ceil_div(m, g->max_rows[3]) <= 4 * 3 * cc_ceil_div(m, g->max_rows[2]))
+        return 3;
     return 2; /* the best ratio of arithmetic to loads of B */
 }
 
