@@ -149,18 +149,21 @@ FIRST_ONLY = ("stencil",)
 # Groups of a channels-first array are left there if they have so few channels, and their rows so many elements.
 SMALL_GROUP = 4
 LONG_ROWS = 24
+# Rows of depthwise 3x3 convolution need not be as long.
+SHORT_ROWS = 5
 
 # From so many channels on, in and out, the kernels of channels-last order gain more than the copies to it and back cost.
 MANY_CHANNELS = 16
 
 
-def ordered(x, last, algo, weight_shape, groups=1, keep=True):
+def ordered(x, last, algo, weight_shape, groups=1, keep=False, planes=False):
     """(x, whether it lies channels-last now, whether it did before): some algorithms want one order, and those that
-    want neither are slow for several groups or many channels. `keep`: stencils can do the groups."""
-    wanted = (last or algo in LAST_ONLY) and algo not in FIRST_ONLY
+    want neither are slow for several groups or many channels. `keep`: those for channels-first order are fast for the
+    groups; `planes`: the depthwise one does them in that order, too."""
+    wanted = (last or (algo in LAST_ONLY and not (planes and algo == "depthwise"))) and algo not in FIRST_ONLY
     if algo == "auto" and not last:
         if isinstance(groups, int) and groups > 1:
-            wanted = not keep or x.shape[1] > groups * SMALL_GROUP or x.shape[-1] < LONG_ROWS
+            wanted = not (keep or planes)
         else:
             many = min(weight_shape[:2]) >= MANY_CHANNELS and max(weight_shape[2:]) > 1
             wanted = many and x.dtype == np.float32
@@ -169,38 +172,55 @@ def ordered(x, last, algo, weight_shape, groups=1, keep=True):
     return to_channels_last(x) if wanted else to_channels_first(x), wanted, last
 
 
+def _grouped(direction, x_shape, weight_shape, stride, padding, dilation, groups, algo, dtype, last, width):
+    """`keep` and `planes` of `ordered`, for rows of so many elements."""
+    if last or algo not in ("auto", "depthwise") or not isinstance(groups, int) or groups < 2:
+        return {}
+    rank = len(x_shape) - 2
+    few = (weight_shape[0] if direction == "backward_data" else x_shape[1]) <= groups * SMALL_GROUP
+    keep = few and width >= LONG_ROWS and spatial(stride, rank, "stride") == (1,) * rank
+    planes = weight_shape[0] == groups and weight_shape[-2:] == (3, 3) and width >= SHORT_ROWS
+    if planes:
+        geometry = _geometry(x_shape, weight_shape, stride, padding, dilation, groups, "auto", dtype, False)
+        planes = "depthwise" in geometry.algorithms(direction)
+    return {"keep": keep, "planes": planes}
+
+
 def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo, out):
-    dense = spatial(stride, rank, "stride") == (1,) * rank
     x, last = activation(x, "x", rank + 2)
     weight = floats(weight, "weight", rank + 2, x.dtype)
-    x, last, asked = ordered(x, last, algo, weight.shape, groups, keep=dense)
-    geometry = _geometry(x.shape, weight.shape, stride, padding, dilation, groups, algo, x.dtype, last)
+    how = (stride, padding, dilation, groups, algo, x.dtype)
+    grouped = _grouped("forward", x.shape, weight.shape, *how, last, x.shape[-1])
+    x, last, asked = ordered(x, last, algo, weight.shape, groups, **grouped)
+    geometry = _geometry(x.shape, weight.shape, *how, last)
     bias = parameter(bias, "bias", (weight.shape[0],), x.dtype)
     return returned(geometry.forward(x, np.ascontiguousarray(weight), bias, out=out), asked, out)
 
 
 def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, groups, algo, out):
-    dense = spatial(stride, rank, "stride") == (1,) * rank
     dy, last = activation(dy, "dy", rank + 2)
     weight = floats(weight, "weight", rank + 2, dy.dtype)
-    dy, last, asked = ordered(dy, last, algo, weight.shape, groups, keep=dense)
     groups = whole(groups, "groups", 1)
     shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
-    geometry = _geometry(shape, weight.shape, stride, padding, dilation, groups, algo, dy.dtype, last)
+    how = (stride, padding, dilation, groups, algo, dy.dtype)
+    grouped = _grouped("backward_data", shape, weight.shape, *how, last, dy.shape[-1])
+    dy, last, asked = ordered(dy, last, algo, weight.shape, groups, **grouped)
+    geometry = _geometry(shape, weight.shape, *how, last)
     _check_dy(dy, geometry)
     return returned(geometry.backward_data(dy, np.ascontiguousarray(weight), out=out), asked, out)
 
 
 def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups, algo, out):
-    dense = spatial(stride, rank, "stride") == (1,) * rank
     x, last = activation(x, "x", rank + 2)
     dy = floats(dy, "dy", rank + 2, x.dtype)
     groups = whole(groups, "groups", 1)
     if x.shape[1] % groups != 0:
         raise ValueError(f"groups={groups} does not divide the channels of x, of shape {x.shape}")
     shape = (dy.shape[1], x.shape[1] // groups, *spatial(kernel_size, rank, "kernel_size"))
-    x, last, _ = ordered(x, last, algo, shape, groups, keep=dense)
-    geometry = _geometry(x.shape, shape, stride, padding, dilation, groups, algo, x.dtype, last)
+    how = (stride, padding, dilation, groups, algo, x.dtype)
+    grouped = _grouped("backward_weight", x.shape, shape, *how, last, x.shape[-1])
+    x, last, _ = ordered(x, last, algo, shape, groups, **grouped)
+    geometry = _geometry(x.shape, shape, *how, last)
     _check_dy(dy, geometry)
     dy = like(dy, "dy", geometry.y_shape, last, x.dtype)
     geometry.algorithm("backward_weight")  # or else a ValueError, before anything is written
@@ -347,7 +367,8 @@ def conv_algorithms(
     channels_last=False,
     direction="forward",
 ):
-    """Names of the algorithms that can do a convolution, in the order "auto" prefers them.
+    """Names of the algorithms that can do a convolution: the one that "auto" takes for an x of this memory order, and
+    the others in the order it prefers them.
 
     For a channels-first x, those that want channels-last stand before the reference and work on a copy. "fft" does
     everything, but "auto" never takes it.
@@ -368,7 +389,9 @@ def conv_algorithms(
 
     def fitting(last):
         shapes = tuple(x_shape), tuple(weight_shape)
-        return prepare(*shapes, stride, padding, dilation, groups, "auto", dtype, last).algorithms(direction)
+        geometry = prepare(*shapes, stride, padding, dilation, groups, "auto", dtype, last)
+        chosen = geometry.algorithm(direction)
+        return sorted(geometry.algorithms(direction), key=lambda name: name != chosen)
 
     names = fitting(channels_last)
     if not channels_last:

@@ -129,7 +129,7 @@ def _conv_transpose(
     """
     x, last = activation(x, "x", rank + 2)
     weight = floats(weight, "weight", rank + 2, x.dtype)
-    x, last, asked = ordered(x, last, algo, weight.shape, groups, keep=False)
+    x, last, asked = ordered(x, last, algo, weight.shape, groups)
     t = Transposed(x.shape, weight.shape, stride, padding, output_padding, groups, dilation, x.dtype, last, algo)
     bias = parameter(bias, "bias", (t.y_shape[1],), x.dtype)
     return returned(t.forward(x, np.ascontiguousarray(weight), bias, out), asked, out)
@@ -145,7 +145,7 @@ def _conv_transpose_backward_data(
     """
     dy, last = activation(dy, "dy", rank + 2)
     weight = floats(weight, "weight", rank + 2, dy.dtype)
-    dy, last, asked = ordered(dy, last, algo, weight.shape, groups, keep=False)
+    dy, last, asked = ordered(dy, last, algo, weight.shape, groups)
     shape = (dy.shape[0], weight.shape[0], *spatial(input_size, rank, "input_size"))
     t = Transposed(shape, weight.shape, stride, padding, output_padding, groups, dilation, dy.dtype, last, algo)
     return returned(t.backward_data(dy, np.ascontiguousarray(weight), out), asked, out)
@@ -165,7 +165,7 @@ def _conv_transpose_backward_weight(
     if dy.shape[1] % groups != 0:
         raise ValueError(f"groups={groups} does not divide the channels of dy, of shape {dy.shape}")
     shape = (x.shape[1], dy.shape[1] // groups, *spatial(kernel_size, rank, "kernel_size"))
-    x, last, _ = ordered(x, last, algo, shape, groups, keep=False)
+    x, last, _ = ordered(x, last, algo, shape, groups)
     t = Transposed(x.shape, shape, stride, padding, output_padding, groups, dilation, x.dtype, last, algo)
     if dy.shape != t.y_shape:
         raise ValueError(f"dy must have shape {t.y_shape}, got {dy.shape}")

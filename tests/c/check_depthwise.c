@@ -222,6 +222,68 @@ static void run_plane(check *c, cc_dtype type)
     check_done(c);
 }
 
+/* The rows of one channel, padded by up to two pixels before and any number behind. */
+static void run_rows(check *c)
+{
+    const cc_depthwise_kernels *kernels = &c->kernels->depthwise;
+    const int64_t lanes = c->kernels->lanes;
+    const bool large = c->bench;
+    cc_depthwise_rows p = {.height = large ? 28 : check_integer(c, 1, 12), .width = large ? 28 : check_integer(c, 1, 70),
+                           .out_height = large ? 28 : check_integer(c, 1, 12),
+                           .out_width = large ? 28 : check_integer(c, 1, 70), .stride = large ? 1 : check_integer(c, 1, 2),
+                           .top = large ? 1 : check_integer(c, 0, 2), .left = large ? 1 : check_integer(c, 0, 2)};
+    cc_depthwise_rows transposed = p;
+    p.pitch = cc_depthwise_pitch(lanes, p.width, p.out_width, p.stride);
+    transposed.pitch = cc_depthwise_pitch(lanes, p.out_width, (p.width + 1) / 2, 1);
+    const int64_t x_size = p.height * p.width, y_size = p.out_height * p.out_width;
+    const numbers x = random_numbers(c, CC_F32, x_size), dy = random_numbers(c, CC_F32, y_size);
+    const numbers w = random_numbers(c, CC_F32, 9);
+    numbers y = random_numbers(c, CC_F32, y_size), dx = random_numbers(c, CC_F32, x_size);
+    numbers sums = random_numbers(c, CC_F32, 9 * lanes);
+    double *spread = memset(check_f64(c, x_size), 0, (size_t)x_size * 8);
+    const int64_t first = large ? 0 : check_integer(c, 0, p.out_height - 1);
+    const int64_t last = large ? 28 : check_integer(c, first + 1, p.out_height);
+    const int64_t begin = check_integer(c, 0, p.height - 1), stop = check_integer(c, begin + 1, p.height);
+    for (int64_t at = 0; at < y_size; at++) {
+        const int64_t r = at / p.out_width, i = at % p.out_width;
+        const bool within = r >= first && r < last;
+        double sum = 0.5;
+        for (int64_t t = 0; t < 9; t++) {
+            const int64_t row = r * p.stride + t / 3 - p.top, column = i * p.stride + t % 3 - p.left;
+            if (row < 0 || row >= p.height || column < 0 || column >= p.width)
+                continue;
+            const int64_t from = row * p.width + column;
+            sum += x.exact[from] * w.exact[t];
+            spread[from] += dy.exact[at] * w.exact[t];
+            if (within)
+                sums.exact[t * lanes + i % lanes] += x.exact[from] * dy.exact[at];
+        }
+        if (within)
+            y.exact[at] = sum;
+    }
+    memcpy(dx.exact + begin * p.width, spread + begin * p.width, (size_t)((stop - begin) * p.width) * 8);
+    const double flops = (double)(18 * y_size);
+    const int64_t copied = 40 * cc_max(p.pitch, transposed.pitch);
+    float *zeros = memset(check_f32(c, copied), 0, (size_t)copied * 4), *copy = check_copy(c, zeros, copied * 4, 4);
+
+    SLOT(c, depthwise.convolve_rows);
+    kernels->convolve_rows(&p, first, last, x.data, w.data, 0.5f, copy, y.data);
+    compare(c, CC_F32, &y, 40);
+    BENCH(c, flops, "FLOP", kernels->convolve_rows(&p, first, last, x.data, w.data, 0.5f, copy, y.data));
+
+    SLOT(c, depthwise.gradient_rows);
+    kernels->gradient_rows(&p, first, last, x.data, dy.data, copy, sums.data);
+    compare(c, CC_F32, &sums, 300);
+    BENCH(c, flops, "FLOP", kernels->gradient_rows(&p, first, last, x.data, dy.data, copy, sums.data));
+
+    SLOT(c, depthwise.spread_rows);
+    if (p.stride == 2) {
+        kernels->spread_rows(&transposed, begin, stop, dy.data, w.data, zeros, dx.data);
+        compare(c, CC_F32, &dx, 40);
+    }
+    check_done(c);
+}
+
 static void run(check *c, cc_dtype type)
 {
     const cc_depthwise_kernels *kernels = &c->kernels->depthwise;
@@ -297,4 +359,5 @@ void check_depthwise(check *c)
     run_groups(c, CC_F64);
     run_plane(c, CC_F32);
     run_plane(c, CC_F64);
+    run_rows(c);
 }

@@ -1,9 +1,11 @@
 /* Depthwise convolution: every channel has kernels of its own. Channels-last, vectors of channels, arrays read where
- * they lie. Nothing is summed across channels, so memory is the limit, and each array is walked once, in order.
+ * they lie; or channels-first, vectors along the rows (depthwise_rows.c). Nothing is summed across channels, so memory is the
+ * limit, and each array is walked once, in order.
  */
 #include <string.h>
 
 #include "algo.h"
+#include "depthwise_rows.h"
 #include "planes.h"
 #include "walk.h"
 
@@ -110,7 +112,9 @@ static bool lies_last(cc_layout layout, int64_t channels, const int64_t spatial[
 
 static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
-    (void)context, (void)pass;
+    (void)pass;
+    if (cc_depthwise_rows_suit(context, conv))
+        return true;
     return conv->groups == conv->ic && lies_last(conv->x_layout, conv->ic, conv->window.input) &&
            lies_last(conv->y_layout, conv->oc, conv->window.output);
 }
@@ -170,6 +174,8 @@ static cc_status run_images(depthwise_job *job, cc_pass pass, const void *w)
 static cc_status forward(const cc_context *context, const cc_conv *conv, const void *x, const void *w,
                          const void *b, const cc_epilogue *epilogue, void *y)
 {
+    if (cc_depthwise_rows_suit(context, conv))
+        return cc_depthwise_rows_forward(context, conv, x, w, b, epilogue, y);
     if (cc_planes_suit(conv))
         return cc_planes_forward(context, conv, x, w, b, epilogue, y);
     depthwise_job job = {.walk = walk_of(context, conv, CC_FORWARD), .source = x, .bias = b, .target = y};
@@ -184,6 +190,8 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
 static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
                                const void *residual, void *dx)
 {
+    if (cc_depthwise_rows_suit(context, conv))
+        return cc_depthwise_rows_backward_data(context, conv, dy, w, residual, dx);
     if (cc_planes_suit(conv))
         return cc_planes_backward_data(context, conv, dy, w, residual, dx);
     depthwise_job job = {.walk = walk_of(context, conv, CC_BACKWARD_DATA), .source = dy, .target = dx};
@@ -198,6 +206,8 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
 static cc_status backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
                                  void *dw)
 {
+    if (cc_depthwise_rows_suit(context, conv))
+        return cc_depthwise_rows_backward_weight(context, conv, x, dy, dw);
     if (cc_planes_suit(conv))
         return cc_planes_backward_weight(context, conv, x, dy, dw);
     depthwise_job job = {.walk = walk_of(context, conv, CC_BACKWARD_WEIGHT), .source = x, .target = (void *)dy};

@@ -173,23 +173,32 @@ CC_INLINE void vdstore_part(double *p, int64_t n, vecd v)
 }
 #endif
 
-/* a0 b0 a1 b1 ... of the lower and of the upper halves. */
+/* a0 b0 a1 b1 ... of the lower and of the upper halves; and back: a0 a2 ... b0 b2 ..., a1 a3 ... b1 b3 ... */
 #if CC_LANES == 4
 #define CC_INTERLEAVE_LOW 0, 4, 1, 5
 #define CC_INTERLEAVE_HIGH 2, 6, 3, 7
+#define CC_EVENS 0, 2, 4, 6
+#define CC_ODDS 1, 3, 5, 7
 #elif CC_LANES == 8
 #define CC_INTERLEAVE_LOW 0, 8, 1, 9, 2, 10, 3, 11
 #define CC_INTERLEAVE_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#define CC_EVENS 0, 2, 4, 6, 8, 10, 12, 14
+#define CC_ODDS 1, 3, 5, 7, 9, 11, 13, 15
 #else
 #define CC_INTERLEAVE_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define CC_INTERLEAVE_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#define CC_EVENS 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define CC_ODDS 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 #endif
 #if defined(__clang__)
 CC_INLINE vec vinterleave_low(vec a, vec b) { return __builtin_shufflevector(a, b, CC_INTERLEAVE_LOW); }
 CC_INLINE vec vinterleave_high(vec a, vec b) { return __builtin_shufflevector(a, b, CC_INTERLEAVE_HIGH); }
+CC_INLINE vec vevens(vec a, vec b) { return __builtin_shufflevector(a, b, CC_EVENS); }
+CC_INLINE vec vodds(vec a, vec b) { return __builtin_shufflevector(a, b, CC_ODDS); }
 #else
 CC_INLINE vec vinterleave_low(vec a, vec b) { return __builtin_shuffle(a, b, (veci){CC_INTERLEAVE_LOW}); }
 CC_INLINE vec vinterleave_high(vec a, vec b) { return __builtin_shuffle(a, b, (veci){CC_INTERLEAVE_HIGH}); }
+CC_INLINE vec vevens(vec a, vec b) { return __builtin_shuffle(a, b, (veci){CC_EVENS}); }
+CC_INLINE vec vodds(vec a, vec b) { return __builtin_shuffle(a, b, (veci){CC_ODDS}); }
 #endif
-
 #endif

@@ -1,0 +1,268 @@
+#include "depthwise_rows.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "algo.h"
+
+#define TAPS 9
+
+/* Floats of the rows that are copied at once, of the first-level cache; and of the longest row. */
+#define COPY (1 << 12)
+#define LONGEST (1 << 13)
+/* Rows of a strip are a multiple of what kernels take at once. */
+#define ROWS 4
+
+/* Multiply-adds worth a thread, some microseconds. */
+#define GRAIN (1 << 17)
+
+/* Gradients for the weights: blocks of at most so many channels, whose sums stay in the second-level cache, and so many
+ * items, which are a block in some of the images, at least. Each lane of a vector sums so many positions before it is added
+ * up in double. */
+#define BLOCK 64
+#define ITEMS 16
+#define POSITIONS 512
+
+typedef struct rows_job {
+    const cc_context *context;
+    cc_depthwise_rows plane;
+    bool back, spread;
+    int64_t n, channels, depth; /* planes follow one another in this order */
+    int64_t rows, strips;       /* of what is made: rows of a strip, strips of a plane */
+    int64_t high;               /* rows that a strip may copy */
+    int64_t source, target;     /* floats of a plane */
+    const float *x, *w, *b;
+    float *y;
+    float *copies; /* per part */
+
+    int64_t block, blocks, chunks;
+    float *partial; /* per part, for each channel of a block the sums of each tap, lane by lane */
+    double *sums;   /* per chunk, like dw */
+} rows_job;
+
+static int64_t lanes_of(const rows_job *job) { return job->context->kernels->lanes; }
+
+static rows_job job_of(const cc_context *context, const cc_conv *conv, cc_pass pass)
+{
+    const cc_window *w = &conv->window;
+    const bool back = pass == CC_BACKWARD_DATA;
+    rows_job job = {.context = context, .n = conv->n, .channels = conv->ic, .depth = w->input[0],
+                    .back = back, .spread = back && w->stride[1] == 2};
+    cc_depthwise_rows *p = &job.plane;
+    *p = (cc_depthwise_rows){.height = w->input[1], .width = w->input[2], .out_height = w->output[1],
+                            .out_width = w->output[2], .stride = w->stride[1], .top = w->pad_before[1],
+                            .left = w->pad_before[2]};
+    if (back && !job.spread) /* a convolution of dy with the weights turned around */
+        *p = (cc_depthwise_rows){.height = w->output[1], .width = w->output[2], .out_height = w->input[1],
+                                .out_width = w->input[2], .stride = 1, .top = 2 - p->top, .left = 2 - p->left};
+    const int64_t lanes = lanes_of(&job), made = job.spread ? p->height : p->out_height;
+    p->pitch = job.spread ? cc_depthwise_pitch(lanes, p->out_width, (p->width + 1) / 2, 1)
+                          : cc_depthwise_pitch(lanes, p->width, p->out_width, p->stride);
+    const int64_t copied = COPY / p->pitch, fit = job.spread ? (copied - 2) * 2 : (copied - 3) / p->stride + 1;
+    job.strips = cc_ceil_div(made, cc_max(ROWS, fit));
+    job.rows = cc_min(made, cc_ceil_div(cc_ceil_div(made, job.strips), ROWS) * ROWS);
+    job.strips = cc_ceil_div(made, job.rows);
+    job.high = job.spread ? job.rows / 2 + 2 : (job.rows - 1) * p->stride + 3;
+    job.source = job.spread ? p->out_height * p->out_width : p->height * p->width;
+    job.target = job.spread ? p->height * p->width : p->out_height * p->out_width;
+    return job;
+}
+
+bool cc_depthwise_rows_suit(const cc_context *context, const cc_conv *conv)
+{
+    const cc_window *w = &conv->window;
+    const bool first = conv->ic > 1 && conv->x_layout == CC_CHANNELS_FIRST && conv->y_layout == CC_CHANNELS_FIRST;
+    if (!first || conv->dtype != CC_F32 || conv->groups != conv->ic || conv->oc != conv->ic || w->kernel[0] != 1 ||
+        w->stride[0] != 1 || w->pad_before[0] != 0 || w->pad_after[0] != 0 || w->stride[1] != w->stride[2] ||
+        w->stride[1] > 2)
+        return false;
+    for (int a = 1; a < CC_AXES; a++)
+        if (w->kernel[a] != 3 || w->dilation[a] != 1 || w->pad_before[a] > 2)
+            return false;
+    return cc_depthwise_pitch(context->kernels->lanes, w->input[2], w->output[2], w->stride[2]) <= LONGEST &&
+           cc_depthwise_pitch(context->kernels->lanes, w->output[2], w->input[2], 1) <= LONGEST;
+}
+
+/* Threads, and memory: `bytes`, which are returned, and a copy of rows for each, with zeros where padding is. */
+static cc_status provide(rows_job *job, int64_t items, size_t bytes_of_part, size_t bytes, int *parts, void **memory)
+{
+    const cc_context *context = job->context;
+    const int64_t products = job->n * job->channels * job->depth * cc_min(job->source, job->target) * TAPS;
+    *parts = cc_parts(context->pool, items, cc_max(1, GRAIN / cc_max(1, products / items)));
+    const int64_t size = job->high * job->plane.pitch;
+    const size_t copies = (size_t)(*parts * size) * sizeof(float);
+    job->copies = cc_arena_alloc(context->arena, copies + (size_t)*parts * bytes_of_part + bytes);
+    if (job->copies == NULL)
+        return CC_ERR_MEMORY;
+    memset(job->copies, 0, copies);
+    *memory = job->copies + *parts * size;
+    return CC_OK;
+}
+
+static float *copy_of(const rows_job *job, int part) { return job->copies + part * job->high * job->plane.pitch; }
+
+/* Items are the strips of all planes. */
+static void make_strips(void *argument, int64_t begin, int64_t end, int part)
+{
+    const rows_job *job = argument;
+    const cc_depthwise_kernels *kernels = &job->context->kernels->depthwise;
+    const cc_depthwise_rows *p = &job->plane;
+    const int64_t made = job->spread ? p->height : p->out_height;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t plane = item / job->strips, first = item % job->strips * job->rows;
+        const int64_t last = cc_min(made, first + job->rows), channel = plane / job->depth % job->channels;
+        const float *x = job->x + plane * job->source, *w = job->w + channel * TAPS;
+        float *y = job->y + plane * job->target, *copy = copy_of(job, part);
+        if (job->spread)
+            kernels->spread_rows(p, first, last, x, w, copy, y);
+        else
+            kernels->convolve_rows(p, first, last, x, w, job->b != NULL ? job->b[channel] : 0, copy, y);
+    }
+}
+
+/* y or dx, with weights times `scale`, or turned around. */
+static cc_status make(rows_job *job, const float *w, const float *scale)
+{
+    const int64_t items = job->n * job->channels * job->depth * job->strips, planes = job->channels;
+    const bool turned = job->back && !job->spread;
+    int parts;
+    void *memory;
+    CC_TRY(provide(job, items, 0, (size_t)(planes * TAPS) * sizeof(float), &parts, &memory));
+    float *packed = memory;
+    for (int64_t c = 0; c < planes; c++)
+        for (int t = 0; t < TAPS; t++)
+            packed[c * TAPS + t] = w[c * TAPS + (turned ? TAPS - 1 - t : t)] * (scale != NULL ? scale[c] : 1);
+    job->w = packed;
+    cc_parallel_for(job->context->pool, parts, items, make_strips, job);
+    cc_arena_free(job->context->arena, job->copies);
+    return CC_OK;
+}
+
+cc_status cc_depthwise_rows_forward(const cc_context *context, const cc_conv *conv, const void *x, const void *w,
+                                    const void *b, const cc_epilogue *epilogue, void *y)
+{
+    rows_job job = job_of(context, conv, CC_FORWARD);
+    job.x = x;
+    job.b = b;
+    job.y = y;
+    CC_TRY(make(&job, w, epilogue != NULL ? epilogue->scale : NULL));
+    if (epilogue != NULL) {
+        cc_epilogue rest = *epilogue;
+        rest.scale = NULL;
+        cc_conv_apply_epilogue(context, conv, NULL, &rest, y);
+    }
+    if (cc_conv_multiplied_padding(context, conv, CC_FORWARD, y, w))
+        return cc_conv_apart_forward(&cc_conv_depthwise, context, conv, x, w, b, epilogue, y);
+    return CC_OK;
+}
+
+cc_status cc_depthwise_rows_backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
+                                          const void *residual, void *dx)
+{
+    rows_job job = job_of(context, conv, CC_BACKWARD_DATA);
+    job.x = dy;
+    job.y = dx;
+    CC_TRY(make(&job, w, NULL));
+    if (residual != NULL)
+        cc_conv_add_residual(context, conv, residual, dx);
+    if (cc_conv_multiplied_padding(context, conv, CC_BACKWARD_DATA, dx, w))
+        return cc_conv_apart_backward_data(&cc_conv_depthwise, context, conv, dy, w, residual, dx);
+    return CC_OK;
+}
+
+/* sums += the lanes of each tap, which become zero. */
+static void drain(float *partial, int64_t lanes, double *sums)
+{
+    for (int t = 0; t < TAPS; t++, partial += lanes) {
+        double sum[4] = {0};
+        for (int64_t l = 0; l < lanes; l += 4)
+            for (int i = 0; i < 4; i++)
+                sum[i] += (double)partial[l + i];
+        sums[t] += (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    }
+    memset(partial - TAPS * lanes, 0, (size_t)(TAPS * lanes) * sizeof(float));
+}
+
+/* The strips of a channel's planes of an image; `seen` positions are summed before and, returned, behind it. */
+static int64_t sum_channel(const rows_job *job, int64_t image, int64_t channel, int64_t seen, float *copy,
+                           float *partial, double *sums)
+{
+    const cc_depthwise_rows *p = &job->plane;
+    const int64_t lanes = lanes_of(job), first_plane = (image * job->channels + channel) * job->depth;
+    for (int64_t i = 0; i < job->depth * job->strips; i++) {
+        const int64_t plane = first_plane + i / job->strips, first = i % job->strips * job->rows;
+        const int64_t last = cc_min(p->out_height, first + job->rows);
+        job->context->kernels->depthwise.gradient_rows(p, first, last, job->x + plane * job->source,
+                                                      job->y + plane * job->target, copy, partial);
+        seen += (last - first) * cc_ceil_div(p->out_width, lanes);
+        if (seen >= POSITIONS) {
+            drain(partial, lanes, sums);
+            seen = 0;
+        }
+    }
+    return seen;
+}
+
+static void sum_items(void *argument, int64_t begin, int64_t end, int part)
+{
+    const rows_job *job = argument;
+    const int64_t lanes = lanes_of(job);
+    float *partial = job->partial + part * job->block * TAPS * lanes;
+    memset(partial, 0, (size_t)(job->block * TAPS * lanes) * sizeof(float));
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t chunk = item / job->blocks, first = item % job->blocks * job->block;
+        const int64_t last = cc_min(job->channels, first + job->block);
+        double *sums = job->sums + chunk * job->channels * TAPS;
+        memset(sums + first * TAPS, 0, (size_t)((last - first) * TAPS) * sizeof(double));
+        int64_t seen = 0;
+        for (int64_t i = chunk * job->n / job->chunks; i < (chunk + 1) * job->n / job->chunks; i++) {
+            int64_t after = seen;
+            for (int64_t c = first; c < last; c++)
+                after = sum_channel(job, i, c, seen, copy_of(job, part), partial + (c - first) * TAPS * lanes,
+                                    sums + c * TAPS);
+            seen = after;
+        }
+        for (int64_t c = first; c < last; c++)
+            drain(partial + (c - first) * TAPS * lanes, lanes, sums + c * TAPS);
+    }
+}
+
+/* The sums of all chunks go to the first one's; returns whether all are finite. */
+static bool add_chunks(const rows_job *job)
+{
+    const int64_t size = job->channels * TAPS;
+    bool finite = true;
+    for (int64_t i = 0; i < size; i++) {
+        for (int64_t k = 1; k < job->chunks; k++)
+            job->sums[i] += job->sums[k * size + i];
+        finite = finite && isfinite(job->sums[i]);
+    }
+    return finite;
+}
+
+cc_status cc_depthwise_rows_backward_weight(const cc_context *context, const cc_conv *conv, const void *x,
+                                            const void *dy, void *dw)
+{
+    rows_job job = job_of(context, conv, CC_BACKWARD_WEIGHT);
+    job.x = x;
+    job.y = (float *)dy;
+    job.block = cc_min(cc_min(BLOCK, job.channels), cc_max(1, job.channels * job.n / ITEMS));
+    job.blocks = cc_ceil_div(job.channels, job.block);
+    job.chunks = cc_min(job.n, cc_ceil_div(ITEMS, job.blocks));
+    const int64_t items = job.blocks * job.chunks, size = job.channels * TAPS;
+    const size_t of_part = (size_t)(job.block * TAPS * lanes_of(&job)) * sizeof(float);
+    int parts;
+    void *memory;
+    CC_TRY(provide(&job, items, of_part, (size_t)(job.chunks * size) * sizeof(double), &parts, &memory));
+    job.partial = memory;
+    job.sums = (double *)(void *)((char *)memory + (size_t)parts * of_part);
+    cc_parallel_for(context->pool, parts, items, sum_items, &job);
+    bool apart = false;
+    if (!cc_pool_rehearses(context->pool)) {
+        apart = !add_chunks(&job) && cc_conv_multiplied_padding(context, conv, CC_BACKWARD_WEIGHT, dy, dy);
+        for (int64_t i = 0; i < size && !apart; i++)
+            ((float *)dw)[i] += (float)job.sums[i];
+    }
+    cc_arena_free(context->arena, job.copies);
+    return apart ? cc_conv_apart_backward_weight(&cc_conv_depthwise, context, conv, x, dy, dw) : CC_OK;
+}
