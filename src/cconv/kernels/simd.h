@@ -201,4 +201,13 @@ CC_INLINE vec vinterleave_high(vec a, vec b) { return __builtin_shuffle(a, b, (v
 CC_INLINE vec vevens(vec a, vec b) { return __builtin_shuffle(a, b, (veci){CC_EVENS}); }
 CC_INLINE vec vodds(vec a, vec b) { return __builtin_shuffle(a, b, (veci){CC_ODDS}); }
 #endif
+/* v[index], lane by lane; 0 <= index < CC_LANES. */
+#if CC_LANES == 16
+CC_INLINE vec vpermute(vec v, veci index) { return (vec)_mm512_permutexvar_ps((__m512i)index, (__m512)v); }
+#elif CC_LANES == 8
+CC_INLINE vec vpermute(vec v, veci index) { return (vec)_mm256_permutevar8x32_ps((__m256)v, (__m256i)index); }
+#else
+CC_INLINE vec vpermute(vec v, veci index) { return (vec){v[index[0]], v[index[1]], v[index[2]], v[index[3]]}; }
+#endif
+
 #endif
