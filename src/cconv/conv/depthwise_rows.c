@@ -87,8 +87,8 @@ bool cc_depthwise_rows_suit(const cc_context *context, const cc_conv *conv)
 static cc_status provide(rows_job *job, int64_t items, size_t bytes_of_part, size_t bytes, int *parts, void **memory)
 {
     const cc_context *context = job->context;
-    const int64_t products = job->n * job->channels * job->depth * cc_min(job->source, job->target) * TAPS;
-    *parts = cc_parts(context->pool, items, cc_max(1, GRAIN / cc_max(1, products / items)));
+    const double products = (double)(job->n * job->channels * job->depth * cc_min(job->source, job->target)) * TAPS;
+    *parts = cc_parts(context->pool, items, cc_max(1, (int64_t)((double)items * GRAIN / products)));
     const int64_t size = job->high * job->plane.pitch;
     const size_t copies = (size_t)(*parts * size) * sizeof(float);
     job->copies = cc_arena_alloc(context->arena, copies + (size_t)*parts * bytes_of_part + bytes);
@@ -123,13 +123,13 @@ static void make_strips(void *argument, int64_t begin, int64_t end, int part)
 /* y or dx, with weights times `scale`, or turned around. */
 static cc_status make(rows_job *job, const float *w, const float *scale)
 {
-    const int64_t items = job->n * job->channels * job->depth * job->strips, planes = job->channels;
+    const int64_t items = job->n * job->channels * job->depth * job->strips;
     const bool turned = job->back && !job->spread;
     int parts;
     void *memory;
-    CC_TRY(provide(job, items, 0, (size_t)(planes * TAPS) * sizeof(float), &parts, &memory));
+    CC_TRY(provide(job, items, 0, (size_t)(job->channels * TAPS) * sizeof(float), &parts, &memory));
     float *packed = memory;
-    for (int64_t c = 0; c < planes; c++)
+    for (int64_t c = 0; c < job->channels; c++)
         for (int t = 0; t < TAPS; t++)
             packed[c * TAPS + t] = w[c * TAPS + (turned ? TAPS - 1 - t : t)] * (scale != NULL ? scale[c] : 1);
     job->w = packed;
