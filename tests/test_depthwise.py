@@ -167,6 +167,26 @@ def test_padding_is_not_multiplied(bad, order):
 
 
 @pytest.mark.parametrize("order", [channels_last, np.ascontiguousarray])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(7, 9), (9, 9), (14, 14), (8, 35), (21, 40)])
+def test_special_weights_as_defined(size, stride, order):
+    """Neither padding, nor what lies between windows that are a stride apart, is multiplied by Inf or NaN."""
+    rng, c = np.random.default_rng(size[1]), 9
+    x = order(rng.standard_normal((2, c, *size), np.float32))
+    w = rng.standard_normal((c, 1, 3, 3), np.float32)
+    w.reshape(c, 9)[np.arange(c), np.arange(c)] = np.where(np.arange(c) % 2, np.inf, np.nan)
+    args = (stride, 1, 1, c)
+    y = F.conv2d(x, w, None, *args, "reference")
+    dy = order(rng.standard_normal(y.shape, np.float32))
+    dx = F.conv2d_backward_data(dy, w, size, *args, "reference")
+    for got, expected in (
+        (F.conv2d(x, w, None, *args, "depthwise"), y),
+        (F.conv2d_backward_data(dy, w, size, *args, "depthwise"), dx),
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", [channels_last, np.ascontiguousarray])
 def test_infinity_stays_where_it_is(order):
     x = np.ones((1, 3, 8, 9), np.float32)
     x[0, 1, 4, 4] = np.inf
