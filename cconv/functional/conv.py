@@ -156,14 +156,15 @@ SHORT_ROWS = 5
 MANY_CHANNELS = 16
 
 
-def ordered(x, last, algo, weight_shape, groups=1, keep=False, planes=False):
+def ordered(x, last, algo, weight_shape, groups=1, stays=False):
     """(x, whether it lies channels-last now, whether it did before): some algorithms want one order, and those that
-    want neither are slow for several groups or many channels. `keep`: those for channels-first order are fast for the
-    groups; `planes`: the depthwise one does them in that order, too."""
-    wanted = (last or (algo in LAST_ONLY and not (planes and algo == "depthwise"))) and algo not in FIRST_ONLY
-    if algo == "auto" and not last:
+    want neither are slow for several groups or many channels, unless a channels-first x `stays` as it is."""
+    wanted = last or (algo in LAST_ONLY and not stays)
+    if algo in FIRST_ONLY:
+        wanted = False
+    elif algo == "auto" and not last:
         if isinstance(groups, int) and groups > 1:
-            wanted = not (keep or planes)
+            wanted = not stays
         else:
             many = min(weight_shape[:2]) >= MANY_CHANNELS and max(weight_shape[2:]) > 1
             wanted = many and x.dtype == np.float32
@@ -172,26 +173,25 @@ def ordered(x, last, algo, weight_shape, groups=1, keep=False, planes=False):
     return to_channels_last(x) if wanted else to_channels_first(x), wanted, last
 
 
-def _grouped(direction, x_shape, weight_shape, stride, padding, dilation, groups, algo, dtype, last, width):
-    """`keep` and `planes` of `ordered`, for rows of so many elements."""
+def _stays(direction, x_shape, weight_shape, stride, padding, dilation, groups, algo, dtype, last, width):
+    """Whether a channels-first array of several groups, with rows of so many elements, is best left so."""
     if last or algo not in ("auto", "depthwise") or not isinstance(groups, int) or groups < 2:
-        return {}
-    rank = len(x_shape) - 2
-    few = (weight_shape[0] if direction == "backward_data" else x_shape[1]) <= groups * SMALL_GROUP
-    keep = few and width >= LONG_ROWS and spatial(stride, rank, "stride") == (1,) * rank
-    planes = weight_shape[0] == groups and weight_shape[-2:] == (3, 3) and width >= SHORT_ROWS
-    if planes:
+        return False
+    if weight_shape[0] == groups and weight_shape[-2:] == (3, 3) and width >= SHORT_ROWS:
         geometry = _geometry(x_shape, weight_shape, stride, padding, dilation, groups, "auto", dtype, False)
-        planes = "depthwise" in geometry.algorithms(direction)
-    return {"keep": keep, "planes": planes}
+        if "depthwise" in geometry.algorithms(direction):
+            return True
+    few = (weight_shape[0] if direction == "backward_data" else x_shape[1]) <= groups * SMALL_GROUP
+    dense = spatial(stride, len(x_shape) - 2, "stride") == (1,) * (len(x_shape) - 2)
+    return algo == "auto" and few and dense and width >= LONG_ROWS
 
 
 def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo, out):
     x, last = activation(x, "x", rank + 2)
     weight = floats(weight, "weight", rank + 2, x.dtype)
     how = (stride, padding, dilation, groups, algo, x.dtype)
-    grouped = _grouped("forward", x.shape, weight.shape, *how, last, x.shape[-1])
-    x, last, asked = ordered(x, last, algo, weight.shape, groups, **grouped)
+    stays = _stays("forward", x.shape, weight.shape, *how, last, x.shape[-1])
+    x, last, asked = ordered(x, last, algo, weight.shape, groups, stays)
     geometry = _geometry(x.shape, weight.shape, *how, last)
     bias = parameter(bias, "bias", (weight.shape[0],), x.dtype)
     return returned(geometry.forward(x, np.ascontiguousarray(weight), bias, out=out), asked, out)
@@ -203,8 +203,8 @@ def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, grou
     groups = whole(groups, "groups", 1)
     shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
     how = (stride, padding, dilation, groups, algo, dy.dtype)
-    grouped = _grouped("backward_data", shape, weight.shape, *how, last, dy.shape[-1])
-    dy, last, asked = ordered(dy, last, algo, weight.shape, groups, **grouped)
+    stays = _stays("backward_data", shape, weight.shape, *how, last, dy.shape[-1])
+    dy, last, asked = ordered(dy, last, algo, weight.shape, groups, stays)
     geometry = _geometry(shape, weight.shape, *how, last)
     _check_dy(dy, geometry)
     return returned(geometry.backward_data(dy, np.ascontiguousarray(weight), out=out), asked, out)
@@ -218,8 +218,8 @@ def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups
         raise ValueError(f"groups={groups} does not divide the channels of x, of shape {x.shape}")
     shape = (dy.shape[1], x.shape[1] // groups, *spatial(kernel_size, rank, "kernel_size"))
     how = (stride, padding, dilation, groups, algo, x.dtype)
-    grouped = _grouped("backward_weight", x.shape, shape, *how, last, x.shape[-1])
-    x, last, _ = ordered(x, last, algo, shape, groups, **grouped)
+    stays = _stays("backward_weight", x.shape, shape, *how, last, x.shape[-1])
+    x, last, _ = ordered(x, last, algo, shape, groups, stays)
     geometry = _geometry(x.shape, shape, *how, last)
     _check_dy(dy, geometry)
     dy = like(dy, "dy", geometry.y_shape, last, x.dtype)
