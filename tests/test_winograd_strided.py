@@ -53,7 +53,7 @@ def test_schedules(shape):
     assert_accurate(passes(*arrays), expected(*arrays))
 
 
-@pytest.mark.parametrize("groups", [2, 3])
+@pytest.mark.parametrize("groups", [2, 3, 26])
 def test_groups(groups):
     arrays = case(2, 16 * groups, 5 * groups, 9, 8, groups=groups)
     assert_accurate(passes(*arrays, groups=groups), expected(*arrays, groups=groups))

@@ -9,6 +9,16 @@
  */
 #include "winograd.h"
 
+const cc_winograd_kernels *cc_winograd_form(const cc_kernels *kernels, const cc_conv *conv)
+{
+    const int64_t *kernel = conv->window.kernel, *stride = conv->window.stride;
+    for (int f = 0; f < CC_WINOGRAD_FORMS; f++)
+        if (kernel[1] == kernels->winograd[f].taps && kernel[2] == kernels->winograd[f].taps &&
+            stride[1] == kernels->winograd[f].stride && stride[2] == kernels->winograd[f].stride)
+            return &kernels->winograd[f];
+    return NULL;
+}
+
 /* The two memory orders are one where there is a single channel or a single pixel. */
 static bool is_channels_last(cc_layout layout, int64_t channels, const int64_t spatial[CC_AXES])
 {
@@ -41,8 +51,7 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
 }
 
 /* Below this the transforms cost more than the products they save, and exact results are kept. Many channels pay even
- * for a single small image; on 2x2 images the direct convolution of many leaves out more than half of the products. In
- * narrow groups the transforms take all the memory of the whole image, so tiles that reach over its edges do not pay. */
+ * for a single small image; on 2x2 images the direct convolution of many leaves out more than half of the products. */
 #define MANY_WEIGHTS (1 << 11)
 static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
@@ -50,9 +59,6 @@ static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
     (void)context;
     (void)pass;
     const int64_t pixels = conv->n * out[1] * out[2], icg = conv->ic / conv->groups, ocg = conv->oc / conv->groups;
-    const int64_t made = cc_ceil_div(out[1], 4) * cc_ceil_div(out[2], 4) * 16;
-    if (conv->groups > 1 && cc_min(icg, ocg) < 32 && 4 * made > 5 * out[1] * out[2])
-        return false;
     return icg >= 16 && ocg >= 16 && out[1] >= 3 && out[2] >= 3 &&
            (pixels >= 256 || (pixels >= 16 && ocg >= MANY_WEIGHTS / icg));
 }

@@ -33,6 +33,10 @@ int64_t cc_winograd_tiles(const cc_conv *conv, const cc_winograd_side *side);
 /* Floats of a line. */
 int64_t cc_winograd_line(const cc_winograd_side *side);
 
+/* Ask for `channels` of the pixels in the rows of these tiles, which are `step` apart; of a side of one phase. */
+void cc_winograd_fetch(const cc_winograd_grid *grid, const float *image, int64_t channels, int64_t step, int64_t first,
+                       int64_t tiles);
+
 /* The phases [begin, end) that have place xi. */
 void cc_winograd_phases(const cc_winograd_kernels *form, int64_t xi, int64_t *begin, int64_t *end);
 

@@ -29,6 +29,9 @@
 /* Blocks of columns from which on it hardly matters that they do not go round, and tiles of a share. */
 #define MANY 8
 #define SPLIT 12
+/* Floats of the U of groups that take turns, and channels of such a group up to which pixels are fetched before its turn. */
+#define TOGETHER (5 << 14)
+#define NARROW 64
 /* Groups a thread from which on it hardly matters that they do not go round. */
 #define ENOUGH_GROUPS 4
 
@@ -48,6 +51,7 @@ typedef struct job {
     cc_winograd_planes u;         /* all of it, or a piece for each part */
     cc_winograd_planes v, m;      /* of a block; those of the next part are `stride` further */
     int64_t u_stride, v_stride, m_stride;
+    int64_t together;                /* groups that take turns, block by block */
     const int64_t *offset;           /* of the slices of V, phase by phase, for the inputs of a piece */
     int parts;                       /* that share a group */
     int64_t floats;                  /* of all these planes; where parts take whole groups, the next part's are behind */
@@ -71,16 +75,6 @@ cc_winograd_columns cc_winograd_cut(const cc_kernels *kernels, int64_t channels)
 int64_t cc_winograd_vectors(const cc_kernels *kernels, const cc_winograd_columns *columns, int64_t block)
 {
     return cc_ceil_div(cc_winograd_channels(columns, block), kernels->lanes);
-}
-
-const cc_winograd_kernels *cc_winograd_form(const cc_kernels *kernels, const cc_conv *conv)
-{
-    const int64_t *kernel = conv->window.kernel, *stride = conv->window.stride;
-    for (int f = 0; f < CC_WINOGRAD_FORMS; f++)
-        if (kernel[1] == kernels->winograd[f].taps && kernel[2] == kernels->winograd[f].taps &&
-            stride[1] == kernels->winograd[f].stride && stride[2] == kernels->winograd[f].stride)
-            return &kernels->winograd[f];
-    return NULL;
 }
 
 void cc_winograd_phases(const cc_winograd_kernels *form, int64_t xi, int64_t *begin, int64_t *end)
@@ -129,6 +123,9 @@ static void transform_weights(const job *j, int64_t k, int64_t depth, int64_t bl
         form->weight[p](j->pass.w + c * j->row + k * area, j->row, depth, channels, &rows);
     }
 }
+
+/* The first tile of a block. */
+static int64_t block_start(const job *j, int64_t block) { return j->tiles * block / j->blocks; }
 
 /* v = the tiles of every phase of x. */
 static void transform_input(const job *j, int64_t first, int64_t tiles, const cc_winograd_planes *v)
@@ -206,7 +203,7 @@ static void block_task(void *argument, int64_t begin, int64_t end, int part)
     job *j = argument;
     const cc_winograd_planes v = shifted(j->v, part * j->v_stride), m = shifted(j->m, part * j->m_stride);
     for (int64_t i = begin; i < end; i++) {
-        const int64_t first = j->tiles * i / j->blocks, tiles = j->tiles * (i + 1) / j->blocks - first;
+        const int64_t first = block_start(j, i), tiles = block_start(j, i + 1) - first;
         transform_input(j, first, tiles, &v);
         for (int64_t columns = 0; columns < j->columns.blocks * j->pass.to.phases; columns++) {
             const int phase = (int)(columns / j->columns.blocks);
@@ -273,8 +270,8 @@ static void convolve_group(job *j, int64_t group)
         return;
     }
     for (int64_t i = 0; i < j->blocks; i++) {
-        j->first = j->tiles * i / j->blocks;
-        j->now = j->tiles * (i + 1) / j->blocks - j->first;
+        j->first = block_start(j, i);
+        j->now = block_start(j, i + 1) - j->first;
         cc_parallel_for(pool, cc_parts(pool, j->now, 4), j->now, input_task, j);
         cc_parallel_each(pool, j->parts, columns * j->splits, column_task, j);
     }
@@ -285,6 +282,37 @@ typedef struct groups_job {
     float magnitude[CC_MAX_THREADS];
 } groups_job;
 
+/* A narrow group's pixels lie too far apart for the processor to foresee them. */
+static void fetch_block(const job *j, int64_t group, int64_t block)
+{
+    const cc_winograd_pass *all = j->all;
+    const int64_t first = block_start(j, block), tiles = block_start(j, block + 1) - first;
+    if (j->inputs > NARROW || all->from.phases > 1 || all->to.phases > 1)
+        return;
+    cc_winograd_fetch(&all->from.grid[0], all->x + group * j->inputs, j->inputs, j->form->step, first, tiles);
+    cc_winograd_fetch(&all->to.grid[0], all->y + group * j->outputs, j->outputs, j->form->step, first, tiles);
+}
+
+/* Groups in turns, so that a pixel's lines are wanted soon after each other; on one thread. */
+static void convolve_together(job *j, int64_t group, int64_t groups)
+{
+    const cc_winograd_planes u = j->u;
+    const int64_t slices = cc_ceil_div(j->inputs, SLICE) * j->columns.blocks * j->pass.to.phases;
+    for (int64_t turn = -groups; turn < groups * j->blocks; turn++) {
+        const int64_t g = (turn + groups) % groups, next = turn + 1;
+        select_group(j, group + g);
+        j->u = shifted(u, g * j->u_stride);
+        if (turn < 0) {
+            weight_task(j, 0, slices, 0);
+            continue;
+        }
+        if (next < groups * j->blocks)
+            fetch_block(j, group + next % groups, next / groups);
+        block_task(j, turn / groups, turn / groups + 1, 0);
+    }
+    j->u = u;
+}
+
 /* Items: groups; what they share out again stays with the thread. */
 static void group_task(void *argument, int64_t begin, int64_t end, int part)
 {
@@ -293,8 +321,11 @@ static void group_task(void *argument, int64_t begin, int64_t end, int part)
     own.u = shifted(own.u, part * own.floats);
     own.v = shifted(own.v, part * own.floats);
     own.m = shifted(own.m, part * own.floats);
-    for (int64_t g = begin; g < end; g++)
-        convolve_group(&own, g);
+    for (int64_t g = begin; g < end; g += own.together)
+        if (own.keep_u)
+            convolve_together(&own, g, cc_min(own.together, end - g));
+        else
+            convolve_group(&own, g);
     note(&groups->magnitude[part], own.magnitude[0]);
 }
 
@@ -325,7 +356,8 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     j->u_stride = places * u_plane;
     j->v_stride = places * v_plane;
     j->m_stride = places * m_plane;
-    const int64_t us = keep_u ? 1 : parts, vs = keep_u ? parts : 1;
+    j->together = apart > 1 && keep_u ? cc_max(1, TOGETHER / j->u_stride) : 1;
+    const int64_t us = keep_u ? j->together : parts, vs = keep_u ? parts : 1;
     const int64_t line = cc_ceil_div(cc_winograd_line(&pass->from), 16) * 16;
     j->floats = us * j->u_stride + vs * j->v_stride + parts * j->m_stride;
     const int64_t floats = apart * j->floats + line;

@@ -158,3 +158,24 @@ int64_t cc_winograd_line(const cc_winograd_side *side)
     const int64_t line = side->grid[0].line;
     return line < 0 ? -line : line;
 }
+
+void cc_winograd_fetch(const cc_winograd_grid *grid, const float *image, int64_t channels, int64_t step, int64_t first,
+                       int64_t tiles)
+{
+    const int64_t begin = first / grid->columns, end = cc_ceil_div(first + tiles, grid->columns);
+    for (int64_t l = begin * step; l < end * step; l++) {
+        const int64_t row = l / step, mosaic = row / grid->rows;
+        int64_t which = 0, at = row % grid->rows * step + l % step;
+        if (grid->down > 1) {
+            which = at / grid->row_period;
+            at %= grid->row_period;
+        }
+        if (at >= grid->height || which >= grid->down)
+            continue;
+        const float *line = image + (mosaic * grid->down + which) * grid->across * grid->image + at * grid->line;
+        for (int64_t i = 0; i < grid->across; i++)
+            for (int64_t p = 0; p < grid->width; p++)
+                for (int64_t c = 0; c < channels; c += CC_WINOGRAD_SLICE)
+                    __builtin_prefetch(line + i * grid->image + p * grid->pixel + c, 0, 2);
+    }
+}
