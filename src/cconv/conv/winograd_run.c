@@ -359,7 +359,9 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     j->together = apart > 1 && keep_u ? cc_max(1, TOGETHER / j->u_stride) : 1;
     const int64_t us = keep_u ? j->together : parts, vs = keep_u ? parts : 1;
     const int64_t line = cc_ceil_div(cc_winograd_line(&pass->from), 16) * 16;
-    j->floats = us * j->u_stride + vs * j->v_stride + parts * j->m_stride;
+    /* One product reads a row of V and writes one of M: M takes V's place, and less of the first-level cache. */
+    const bool in_place = keep_u && depth <= SLICE && width == SLICE && columns == 1;
+    j->floats = us * j->u_stride + vs * j->v_stride + (in_place ? 0 : parts * j->m_stride);
     const int64_t floats = apart * j->floats + line;
     float *memory = cc_arena_alloc(context->arena, (size_t)floats * sizeof(float) + (size_t)slices * sizeof(int64_t));
     if (memory == NULL)
@@ -368,7 +370,7 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     int64_t *offset = (int64_t *)(void *)(memory + floats);
     j->u = (cc_winograd_planes){memory, u_plane, width, depth * width, false};
     j->v = (cc_winograd_planes){v, v_plane, SLICE, j->block * SLICE, !keep_u && parts > 1};
-    j->m = (cc_winograd_planes){m, m_plane, width, 0, false};
+    j->m = in_place ? j->v : (cc_winograd_planes){m, m_plane, width, 0, false};
     const int64_t of_piece = cc_ceil_div(j->piece, SLICE);
     for (int64_t s = 0; s < slices; s++) /* with one phase, those of all pieces */
         offset[s] = (phases > 1 ? s / of_piece * (j->inputs / SLICE) + s % of_piece : s) * j->v.block;
