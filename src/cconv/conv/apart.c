@@ -1,6 +1,7 @@
 /* Inf and NaN apart: an algorithm multiplies the finite factors (w; dy in backward_weight) with all there is, padding too, and
  * what the others add is added to its result one after the other, where they meet the image. They are few, or NaN.
  */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -78,14 +79,18 @@ static bool source(const apart_job *job, const int64_t p[CC_AXES], int64_t tap, 
 }
 
 #define T float
+#define SMALLEST FLT_MIN
 #define NAME(name) name##_f32
 #include "apart.inc"
 #undef T
+#undef SMALLEST
 #undef NAME
 #define T double
+#define SMALLEST DBL_MIN
 #define NAME(name) name##_f64
 #include "apart.inc"
 #undef T
+#undef SMALLEST
 #undef NAME
 
 static void run(const cc_context *context, const cc_conv *conv, cc_pass pass, apart_job *job)
@@ -106,7 +111,7 @@ static void run(const cc_context *context, const cc_conv *conv, cc_pass pass, ap
     cc_parallel_each(context->pool, cc_parts(context->pool, items, 1), items, tasks[pass][conv->dtype], job);
 }
 
-/* The factors with 0 for Inf and NaN, and how many those are; NULL where there is no memory. */
+/* The factors with finite ones for Inf and NaN, and how many those are; NULL where there is no memory. */
 static void *finite_factors(const cc_context *context, const cc_conv *conv, cc_pass pass, const void *factors,
                             int64_t *special)
 {
