@@ -51,7 +51,9 @@ typedef struct job {
     cc_winograd_planes u;         /* all of it, or a piece for each part */
     cc_winograd_planes v, m;      /* of a block; those of the next part are `stride` further */
     int64_t u_stride, v_stride, m_stride;
-    int64_t together;                /* groups that take turns, block by block */
+    int64_t together;                /* groups that take turns, block by block, at most */
+    int64_t group, groups;           /* those that do: the first, and how many */
+    cc_winograd_planes first_u;      /* of the first; that of the next is u_stride further */
     const int64_t *offset;           /* of the slices of V, phase by phase, for the inputs of a piece */
     int parts;                       /* that share a group */
     int64_t floats;                  /* of all these planes; where parts take whole groups, the next part's are behind */
@@ -293,24 +295,24 @@ static void fetch_block(const job *j, int64_t group, int64_t block)
     cc_winograd_fetch(&all->to.grid[0], all->y + group * j->outputs, j->outputs, j->form->step, first, tiles);
 }
 
-/* Groups in turns, so that a pixel's lines are wanted soon after each other; on one thread. */
-static void convolve_together(job *j, int64_t group, int64_t groups)
+/* Items: turns of the groups that take turns, so that a pixel's lines are wanted soon after each other; the first for their
+ * weights. All are one thread's. */
+static void turn_task(void *argument, int64_t begin, int64_t end, int part)
 {
-    const cc_winograd_planes u = j->u;
+    job *j = argument;
     const int64_t slices = cc_ceil_div(j->inputs, SLICE) * j->columns.blocks * j->pass.to.phases;
-    for (int64_t turn = -groups; turn < groups * j->blocks; turn++) {
-        const int64_t g = (turn + groups) % groups, next = turn + 1;
-        select_group(j, group + g);
-        j->u = shifted(u, g * j->u_stride);
-        if (turn < 0) {
-            weight_task(j, 0, slices, 0);
+    for (int64_t turn = begin; turn < end; turn++) {
+        const int64_t groups = j->groups, g = turn % groups, block = turn / groups - 1, next = turn + 1 - groups;
+        select_group(j, j->group + g);
+        j->u = shifted(j->first_u, g * j->u_stride);
+        if (block < 0) {
+            weight_task(j, 0, slices, part);
             continue;
         }
         if (next < groups * j->blocks)
-            fetch_block(j, group + next % groups, next / groups);
-        block_task(j, turn / groups, turn / groups + 1, 0);
+            fetch_block(j, j->group + next % groups, next / groups);
+        block_task(j, block, block + 1, part);
     }
-    j->u = u;
 }
 
 /* Items: groups; what they share out again stays with the thread. */
@@ -321,11 +323,15 @@ static void group_task(void *argument, int64_t begin, int64_t end, int part)
     own.u = shifted(own.u, part * own.floats);
     own.v = shifted(own.v, part * own.floats);
     own.m = shifted(own.m, part * own.floats);
-    for (int64_t g = begin; g < end; g += own.together)
+    own.first_u = own.u;
+    for (int64_t g = begin; g < end; g += own.together) {
+        own.group = g;
+        own.groups = cc_min(own.together, end - g);
         if (own.keep_u)
-            convolve_together(&own, g, cc_min(own.together, end - g));
+            cc_parallel_each(own.pool, 1, own.groups * (own.blocks + 1), turn_task, &own);
         else
             convolve_group(&own, g);
+    }
     note(&groups->magnitude[part], own.magnitude[0]);
 }
 
