@@ -145,7 +145,7 @@ class Model(Inspected):
             When the loss is no longer finite, naming epoch and step, or, where the optimiser clips their norm, the
             gradients; the weights are those before that step.
         KeyboardInterrupt
-            Ctrl-C ends the step first (a second one does not wait) and passes through after the callbacks'
+            Ctrl-C ends the step, or an epoch's callbacks, first (a second one does not wait) and passes through after
             on_train_end; `self.history` has the epochs completed, and a checkpoint continues to the bit.
         MemoryError
             The weights of a large network may then be those of an unfinished step.
@@ -164,13 +164,13 @@ class Model(Inspected):
             sums = self._place.get("sums")
         else:
             loader.epoch = initial_epoch
-        self._loader, self.input_shape, self.stop_training = loader, x.shape[1:], False
+        self.input_shape, self.stop_training = x.shape[1:], False
         self.history = History()
         callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
         hooks = CallbackList(self, [self.history, *callbacks, *([Progress(verbose)] if verbose else [])])
         if resume and self._place:
             hooks.load_state_dict(self._place.get("callbacks", []))
-        self._hooks = hooks
+        self._loader, self._hooks = loader, hooks
         hooks.call(
             "on_train_begin",
             {"epochs": epochs, "first_epoch": loader.epoch, "samples": len(x), "batch_size": loader.batch_size},
@@ -205,13 +205,17 @@ class Model(Inspected):
                 step += 1
                 # Here weights, sums and place agree, so that a checkpoint continues to the bit.
                 interrupt.release()
-        # The loader has moved to the next epoch: a checkpoint written from here on continues there.
-        self.epoch, self._totals = loader.epoch, None
+            # Broken off before its callbacks have had their turn, an epoch goes on from its last batch.
+            loader.epoch, loader.position = epoch, len(loader.x)
         logs = {name: total / max(len(loader.x), 1) for name, total in totals.items()}
         if validation_data is not None:
             results = self._evaluate(*validation_data, 256)
             logs |= {f"val_{name}": value for name, value in results.items()}
-        hooks.call("on_epoch_end", epoch, logs)
+        with Held():
+            # A checkpoint written by a callback continues with the next epoch.
+            loader.epoch, loader.position = epoch + 1, 0
+            self.epoch, self._totals = epoch + 1, None
+            hooks.call("on_epoch_end", epoch, logs)
 
     def _step(self, x, y, where):
         """Forward, loss, backward, update, with denormals flushed to zero meanwhile."""
