@@ -51,7 +51,6 @@ cdef extern from "context.h" nogil:
     cc_status cc_pool_resize(cc_pool *pool, int threads)
     cc_arena *cc_arena_create()
     void cc_arena_destroy(cc_arena *arena)
-    void cc_heap_trim()
     void *cc_arena_alloc(cc_arena *arena, size_t bytes)
     void cc_arena_free(cc_arena *arena, void *block)
     cc_arena_stats cc_arena_get_stats(cc_arena *arena)
@@ -68,6 +67,9 @@ cdef extern from "context.h" nogil:
     bint cc_blas_ready(const cc_blas *blas)
     enum:
         CC_MAX_THREADS
+
+cdef extern from "pages.h" nogil:
+    void cc_heap_trim()
 
 cdef extern from "sink.h" nogil:
     void cc_sink_give(const cc_context *context, const cc_sink *sink, cc_dtype dtype, int64_t begin, int64_t n, void *g)

@@ -97,7 +97,7 @@ def test_no_sideways_includes():
 
 
 def test_memory_and_threads_have_their_places():
-    foundations = ["arena.c", "context.c", "parallel.c", "watch.c", "watch.h", "gemm/blas.c"]
+    foundations = ["arena.c", "pages.c", "context.c", "parallel.c", "watch.c", "watch.h", "gemm/blas.c"]
     allowed = [f"src/cconv/{name}" for name in foundations]
     assert offenders(r"\b(?:malloc|calloc|realloc|aligned_alloc|free)\s*\(", C, allowed) == []
     assert offenders(r"\bpthread_\w+", C, allowed) == []

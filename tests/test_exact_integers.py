@@ -9,12 +9,13 @@ import os
 import numpy as np
 import pytest
 
+import cconv
 from cconv import _conv, _gemm
 from cconv import functional as F
 
 SCALE = max(1, int(os.environ.get("CCONV_EXACT", "1")))
 ROUNDING = {"winograd": {"forward": 2e-5, "backward_data": 2e-5, "backward_weight": 1e-4}}
-ROUNDING["winograd_strided"] = ROUNDING["fft"] = ROUNDING["winograd"]
+ROUNDING["winograd_strided"] = ROUNDING["fft"] = ROUNDING["blocks"] = ROUNDING["winograd"]
 
 # (channels, out channels, size, kernel, stride, padding, groups)
 NETWORKS = """
@@ -101,6 +102,12 @@ def check(case, rng, dtype, counts, algorithms=None):
             taken = names[0] if algo == "auto" else algo
             judge(call(algo), expected, "winograd" if algo == "auto" else taken, direction, case)
             counts[algo] = counts.get(algo, 0) + 1
+            if algo == "blocks":  # whose blocks Winograd's algorithm may have convolved
+                cconv.set_exact(True)
+                try:
+                    judge(call(algo), expected, "exact blocks", direction, case)
+                finally:
+                    cconv.set_exact(False)
         counts["outputs"] = counts.get("outputs", 0) + expected.size
         counts["nonzero"] = counts.get("nonzero", 0) + np.count_nonzero(expected)
 

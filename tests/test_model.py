@@ -238,50 +238,6 @@ def test_ctrl_c_ends_cleanly(data, tmp_path):
     assert weights(Model.load(tmp_path / "m")) == weights(model)
 
 
-class _InterruptedAt(cconv.callbacks.Callback):
-    """A Ctrl-C at a place of the second epoch: in its last step, its validation, or first of its callbacks."""
-
-    def __init__(self, place):
-        self.place = place
-
-    def at(self, place):
-        if place == self.place:
-            self.place = None
-            signal.raise_signal(signal.SIGINT)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.at(("step", self.model.epoch, batch))
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.at(("callbacks", epoch))
-
-
-@pytest.mark.skipif(os.name == "nt", reason="raises SIGINT")
-@pytest.mark.parametrize("place", [("step", 1, 2), ("validation", 1), ("callbacks", 1)])
-def test_interrupted_at_the_end_of_an_epoch_and_resumed(data, tmp_path, place):
-    """No epoch is lost from the log, none comes twice, and the end is the same to the bit."""
-    (x, y), test = data
-    x, y = x[:72], y[:72]
-
-    def fit(model, name, resume, *others):
-        logger = cconv.callbacks.JSONLogger(tmp_path / name, append=resume)
-        stopping = cconv.callbacks.EarlyStopping(patience=9)
-        model.fit(x, y, 32, 3, validation_data=test, callbacks=[*others, logger, stopping], resume=resume, verbose=0)
-        lines = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
-        return [{key: value for key, value in line.items() if key != "seconds"} for line in lines], stopping.wait
-
-    expected = fit(unbroken := small_model.small_model(), "unbroken", False)
-    model, interrupted = small_model.small_model(), _InterruptedAt(place)
-    evaluate = model._evaluate
-    model._evaluate = lambda *arguments: (interrupted.at(("validation", model.epoch)), evaluate(*arguments))[1]
-    with pytest.raises(KeyboardInterrupt):
-        fit(model, "broken", False, interrupted)
-    model.save(tmp_path / "m")
-    resumed = Model.load(tmp_path / "m")
-    assert fit(resumed, "broken", True) == expected
-    assert weights(resumed) == weights(unbroken)
-
-
 # --- callbacks
 
 

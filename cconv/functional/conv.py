@@ -41,18 +41,9 @@ __all__ = [
 ]
 
 ALGORITHM_NAMES = (
-    "auto",
-    "reference",
-    "im2col",
-    "direct",
-    "pointwise",
-    "depthwise",
-    "grouped",
-    "stencil",
-    "winograd",
-    "winograd_strided",
-    "fft",
-)
+    "auto", "reference", "im2col", "direct", "pointwise", "depthwise", "grouped", "blocks", "stencil", "winograd",
+    "winograd_strided", "fft",
+)  # fmt: skip
 
 
 def prepare(
@@ -144,12 +135,12 @@ def _geometry(x_shape, weight_shape, stride, padding, dilation, groups, algo, dt
 
 # What each of the kernels does without a copy is known to them; these want channels-last, or channels-first.
 LAST_ONLY = ("direct", "pointwise", "depthwise", "grouped", "winograd", "winograd_strided")
-FIRST_ONLY = ("stencil",)
+FIRST_ONLY = ("stencil", "blocks")
 
 # Groups of a channels-first array are left there if they have so few channels, and their rows so many elements.
 SMALL_GROUP = 4
 LONG_ROWS = 24
-# Rows of depthwise 3x3 convolution need not be as long.
+# Rows of depthwise 3x3 convolution need not be as long, where it is asked for.
 SHORT_ROWS = 5
 
 # From so many channels on, in and out, the kernels of channels-last order gain more than the copies to it and back cost.
@@ -177,13 +168,14 @@ def _stays(direction, x_shape, weight_shape, stride, padding, dilation, groups, 
     """Whether a channels-first array of several groups, with rows of so many elements, is best left so."""
     if last or algo not in ("auto", "depthwise") or not isinstance(groups, int) or groups < 2:
         return False
-    if weight_shape[0] == groups and weight_shape[-2:] == (3, 3) and width >= SHORT_ROWS:
-        geometry = _geometry(x_shape, weight_shape, stride, padding, dilation, groups, "auto", dtype, False)
-        if "depthwise" in geometry.algorithms(direction):
-            return True
+    geometry = _geometry(x_shape, weight_shape, stride, padding, dilation, groups, "auto", dtype, False)
+    if algo == "depthwise":
+        return "depthwise" in geometry.algorithms(direction) and width >= SHORT_ROWS
+    if geometry.algorithm(direction) in ("depthwise", "blocks"):
+        return True
     few = (weight_shape[0] if direction == "backward_data" else x_shape[1]) <= groups * SMALL_GROUP
     dense = spatial(stride, len(x_shape) - 2, "stride") == (1,) * (len(x_shape) - 2)
-    return algo == "auto" and few and dense and width >= LONG_ROWS
+    return few and dense and width >= LONG_ROWS
 
 
 def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo, out):
@@ -257,12 +249,12 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo
     groups : int, divides C and OC; group g of the outputs sees group g of the input channels
     algo : "auto" or a name that `conv_algorithms` lists
         "reference" (loops), "im2col" and "direct" do every geometry, "pointwise" 1x1 kernels, "depthwise" groups of one
-        input channel, "stencil" few channels in channels-first order (backward_data without stride), "winograd" 3x3 and
-        5x5 kernels without stride and dilation (not depthwise, and in double without groups), "winograd_strided" 3x3 kernels
-        with stride 2 in channels-last float32 and groups of 16, 32, ... channels, all exactly as a sum of
-        products rounds (Winograd's tiles round a little more). "fft" does everything by Fourier transforms and pays for kernels of some 15
-        elements an axis and more; its errors are relative to the largest outputs, and an Inf or NaN spreads over the
-        whole image.
+        input channel, "blocks" groups in channels-first order (some at a time by what suits them in channels-last order),
+        "stencil" few channels in channels-first order (backward_data without stride), "winograd" 3x3 and 5x5 kernels without
+        stride and dilation (not depthwise, and in double without groups), "winograd_strided" 3x3 kernels with stride 2 in
+        channels-last float32 and groups of 16, 32, ... channels, all exactly as a sum of products rounds (Winograd's tiles
+        round a little more). "fft" does everything by Fourier transforms and pays for kernels of some 15 elements an axis
+        and more; its errors are relative to the largest outputs, and an Inf or NaN spreads over the whole image.
 
     Returns
     -------

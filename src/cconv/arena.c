@@ -7,9 +7,8 @@
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>
 #endif
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
+
+#include "pages.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define ONE_ALLOCATION_A_BLOCK 1
@@ -21,8 +20,6 @@
 #ifndef ONE_ALLOCATION_A_BLOCK
 #define ONE_ALLOCATION_A_BLOCK 0
 #endif
-
-#define HUGE_PAGE ((size_t)2 << 20)
 
 /* Where addresses are scarce, memory comes in pieces of at least this size. */
 #define REGION ((size_t)32 << 20)
@@ -61,6 +58,11 @@ struct cc_arena {
     pthread_t recorder;
     int64_t fail_after; /* negative: never */
     bool fail_persistently;
+
+    /* Of an arena within a block: `taken` of its bytes are, until none of the `live` blocks is left. */
+    cc_arena *parent;
+    char *room;
+    size_t bytes, taken, live;
 };
 
 static header *above(header *h) { return (header *)(void *)((char *)(h + 1) + h->size); }
@@ -102,44 +104,12 @@ static void give_back(cc_arena *arena, header *h)
     link_free(arena, h);
 }
 
-static size_t whole_pages(size_t bytes) { return (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE; }
-
-#if defined(__unix__) || defined(__APPLE__)
-/* `span` addresses without memory, beginning at a huge page. */
-static char *map_span(size_t span)
-{
-    /* One huge page more, cut off again, puts the start on a huge-page boundary. */
-    char *raw = mmap(NULL, span + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (raw == MAP_FAILED)
-        return NULL;
-    const size_t head = (HUGE_PAGE - (uintptr_t)raw % HUGE_PAGE) % HUGE_PAGE;
-    if (head > 0)
-        munmap(raw, head);
-    munmap(raw + head + span, HUGE_PAGE - head);
-#ifdef MADV_HUGEPAGE
-    madvise(raw + head, span, MADV_HUGEPAGE);
-#endif
-    return raw + head;
-}
-
-static bool back_with_memory(char *address, size_t bytes)
-{
-    return mprotect(address, bytes, PROT_READ | PROT_WRITE) == 0;
-}
-
-static void unmap_span(const region *r) { munmap(r->memory, r->span); }
-#else
-static char *map_span(size_t span) { return aligned_alloc(HUGE_PAGE, span); }
-
-static bool back_with_memory(char *address, size_t bytes) { return address != NULL && bytes > 0; }
-
-static void unmap_span(const region *r) { free(r->memory); }
-#endif
+static size_t whole_pages(size_t bytes) { return (bytes + CC_HUGE_PAGE - 1) / CC_HUGE_PAGE * CC_HUGE_PAGE; }
 
 /* `bytes` more of the region's span become part of the free block at its end, or a new one. */
 static bool extend(cc_arena *arena, region *r, size_t bytes)
 {
-    if (bytes > r->span - r->bytes || !back_with_memory(r->memory + r->bytes, bytes))
+    if (bytes > r->span - r->bytes || !cc_pages_back(r->memory + r->bytes, bytes))
         return false;
     r->bytes += bytes;
     arena->stats.reserved += bytes;
@@ -157,22 +127,22 @@ static bool add_region(cc_arena *arena, size_t bytes)
     if (r == NULL)
         return false;
     *r = (region){.next = arena->regions, .span = bytes < SPAN ? SPAN : bytes};
-    r->memory = map_span(r->span);
+    r->memory = cc_pages_span(r->span);
     if (r->memory == NULL) {
         r->span = bytes < REGION ? REGION : bytes;
-        r->memory = map_span(r->span);
+        r->memory = cc_pages_span(r->span);
     }
-    if (r->memory == NULL || !back_with_memory(r->memory, HUGE_PAGE)) {
+    if (r->memory == NULL || !cc_pages_back(r->memory, CC_HUGE_PAGE)) {
         if (r->memory != NULL)
-            unmap_span(r);
+            cc_pages_release(r->memory, r->span);
         free(r);
         return false;
     }
-    r->bytes = HUGE_PAGE;
-    arena->stats.reserved += HUGE_PAGE;
+    r->bytes = CC_HUGE_PAGE;
+    arena->stats.reserved += CC_HUGE_PAGE;
     arena->regions = r;
     header *h = (header *)(void *)r->memory;
-    *h = (header){.size = HUGE_PAGE - 2 * sizeof(header), .used = true};
+    *h = (header){.size = CC_HUGE_PAGE - 2 * sizeof(header), .used = true};
     r->end = above(h);
     *r->end = (header){.used = true, .previous = h};
     give_back(arena, h);
@@ -232,13 +202,49 @@ cc_arena *cc_arena_create(void)
     return arena;
 }
 
+cc_arena *cc_arena_within(cc_arena *parent, void *block, size_t bytes)
+{
+    cc_arena *arena = cc_arena_create();
+    if (arena == NULL)
+        return NULL;
+    arena->parent = parent;
+    arena->room = block;
+    arena->bytes = bytes;
+    return arena;
+}
+
+static void *take_within(cc_arena *arena, size_t size)
+{
+    char *block = NULL;
+    pthread_mutex_lock(&arena->mutex);
+    if (size <= arena->bytes - arena->taken) {
+        block = arena->room + arena->taken;
+        arena->taken += size;
+        arena->live++;
+    }
+    pthread_mutex_unlock(&arena->mutex);
+    return block != NULL || arena->parent == NULL ? block : cc_arena_alloc(arena->parent, size);
+}
+
+static void leave_within(cc_arena *arena, void *block)
+{
+    if ((char *)block < arena->room || (char *)block >= arena->room + arena->bytes) {
+        cc_arena_free(arena->parent, block);
+        return;
+    }
+    pthread_mutex_lock(&arena->mutex);
+    if (--arena->live == 0)
+        arena->taken = 0;
+    pthread_mutex_unlock(&arena->mutex);
+}
+
 void cc_arena_destroy(cc_arena *arena)
 {
     if (arena == NULL)
         return;
     for (region *r = arena->regions; r != NULL;) {
         region *next = r->next;
-        unmap_span(r);
+        cc_pages_release(r->memory, r->span);
         free(r);
         r = next;
     }
@@ -271,10 +277,12 @@ static void note(cc_arena *arena, const void *block, int64_t bytes)
 
 void *cc_arena_alloc(cc_arena *arena, size_t bytes)
 {
-    if (bytes > PTRDIFF_MAX - 4 * HUGE_PAGE)
+    if (bytes > PTRDIFF_MAX - 4 * CC_HUGE_PAGE)
         return NULL;
     const size_t size = bytes == 0 ? CC_ALIGNMENT : (bytes + CC_ALIGNMENT - 1) / CC_ALIGNMENT * CC_ALIGNMENT;
     void *block = NULL;
+    if (arena->room != NULL)
+        return take_within(arena, size);
     pthread_mutex_lock(&arena->mutex);
     if (!must_fail(arena)) {
         if (ONE_ALLOCATION_A_BLOCK) {
@@ -302,6 +310,10 @@ void cc_arena_free(cc_arena *arena, void *block)
 {
     if (block == NULL)
         return;
+    if (arena->room != NULL) {
+        leave_within(arena, block);
+        return;
+    }
     header *h = (header *)block - 1;
     pthread_mutex_lock(&arena->mutex);
     note(arena, block, -(int64_t)h->size);
@@ -334,7 +346,7 @@ void cc_arena_spare(cc_arena *arena, bool on)
 #if defined(MADV_HUGEPAGE) && defined(MADV_NOHUGEPAGE)
     pthread_mutex_lock(&arena->mutex);
     if (arena->regions == NULL)
-        add_region(arena, HUGE_PAGE);
+        add_region(arena, CC_HUGE_PAGE);
     for (region *r = arena->regions; r != NULL; r = r->next) {
         madvise(r->memory, r->span, on ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
         const header *last = r->end->previous;
@@ -378,13 +390,6 @@ void cc_arena_fail_after(cc_arena *arena, int64_t successes, int persistent)
     arena->fail_after = successes;
     arena->fail_persistently = persistent != 0;
     pthread_mutex_unlock(&arena->mutex);
-}
-
-void cc_heap_trim(void)
-{
-#if defined(__GLIBC__)
-    malloc_trim(0);
-#endif
 }
 
 void cc_arena_lock(cc_arena *arena) { pthread_mutex_lock(&arena->mutex); }

@@ -31,6 +31,10 @@ typedef struct cc_arena_stats {
 cc_arena *cc_arena_create(void);
 void cc_arena_destroy(cc_arena *arena);
 
+/* One that gives pieces of `block`, aligned like a block, and what finds no room there from `parent`, or NULL if that is
+ * NULL: for calls one after the other, whose memory is there before the first of them. Nothing is counted or recorded in it. */
+cc_arena *cc_arena_within(cc_arena *parent, void *block, size_t bytes);
+
 /* NULL when there is no memory. A request of 0 bytes gives a valid block. */
 void *cc_arena_alloc(cc_arena *arena, size_t bytes);
 void cc_arena_free(cc_arena *arena, void *block);
@@ -55,9 +59,6 @@ size_t cc_arena_recorded(cc_arena *arena);
 /* For tests: let `successes` further calls succeed, then refuse the next one, or with `persistent`
  * every one after. A negative number ends it. */
 void cc_arena_fail_after(cc_arena *arena, int64_t successes, int persistent);
-
-/* What is free in the heap of the C library goes back to the system, where that can be done. */
-void cc_heap_trim(void);
 
 /* Around fork(), so that the child does not inherit a held lock. */
 void cc_arena_lock(cc_arena *arena);

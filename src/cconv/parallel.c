@@ -57,7 +57,7 @@ struct cc_pool {
     pthread_t rehearser;
 };
 
-static _Thread_local bool inside_job;
+static _Thread_local bool inside_job, idle;
 
 static void relax(void)
 {
@@ -313,9 +313,11 @@ bool cc_pool_interrupted(cc_pool *pool)
 
 bool cc_pool_rehearses(const cc_pool *pool)
 {
-    return atomic_load_explicit(&pool->rehearsing, memory_order_acquire)
-        && pthread_equal(pool->rehearser, pthread_self());
+    return idle || (atomic_load_explicit(&pool->rehearsing, memory_order_acquire)
+                    && pthread_equal(pool->rehearser, pthread_self()));
 }
+
+void cc_parallel_idle(bool on) { idle = on; }
 
 bool cc_pool_rehearse(cc_pool *pool, bool on)
 {
@@ -332,7 +334,7 @@ bool cc_pool_rehearse(cc_pool *pool, bool on)
 int cc_parts(const cc_pool *pool, int64_t n, int64_t grain)
 {
     const int64_t wanted = grain > 1 ? n / grain : n;
-    const int threads = pool->threads;
+    const int threads = inside_job ? 1 : pool->threads;
     if (wanted >= threads)
         return threads;
     return wanted < 1 ? 1 : (int)wanted;

@@ -25,7 +25,7 @@ int cc_pool_threads(const cc_pool *pool);
 cc_status cc_pool_resize(cc_pool *pool, int threads);
 
 /* Into how many parts to cut n items when a thread should get at least `grain` of them: at least 1,
- * at most the number of threads. */
+ * at most the number of threads; 1 inside a job. */
 int cc_parts(const cc_pool *pool, int64_t n, int64_t grain);
 
 /* Run task over [0, n) in `parts` near-equal ranges, part p getting the p-th; returns when all are
@@ -47,6 +47,9 @@ bool cc_pool_interrupted(cc_pool *pool);
 /* With `on`, jobs of the calling thread do nothing from now on: what is left of a call is what it allocates, which is
  * all that a memory plan wants; outputs are undefined. false: another thread rehearses. */
 bool cc_pool_rehearse(cc_pool *pool, bool on);
+
+/* The same for the calling thread alone, whoever else rehearses, and within this copy of the library. */
+void cc_parallel_idle(bool on);
 
 /* Whether the calling thread does: no result of a job means anything, no allocation may depend on one. */
 bool cc_pool_rehearses(const cc_pool *pool);

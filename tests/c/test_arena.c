@@ -142,6 +142,33 @@ static void refusals(check *c)
     cc_arena_destroy(arena);
 }
 
+static void within_a_block(check *c)
+{
+    cc_arena *parent = cc_arena_create();
+    char *memory = cc_arena_alloc(parent, 1024);
+    for (int alone = 0; alone < 2; alone++) {
+        cc_arena *arena = cc_arena_within(alone ? NULL : parent, memory, 1024);
+        for (int round = 0; round < 3; round++) { /* what all has been given back is there again */
+            char *first = cc_arena_alloc(arena, 1), *second = cc_arena_alloc(arena, 960);
+            EXPECT(c, first == memory && second == memory + CC_ALIGNMENT);
+            char *third = cc_arena_alloc(arena, 1);
+            EXPECT(c, (third == NULL) == (alone != 0) && cc_arena_get_stats(parent).blocks == 2 - (uint64_t)alone);
+            cc_arena_free(arena, first);
+            cc_arena_free(arena, third);
+            cc_arena_free(arena, second);
+        }
+        cc_arena_fail_after(parent, 0, 1);
+        void *inside = cc_arena_alloc(arena, 1024);
+        EXPECT(c, inside == memory && cc_arena_alloc(arena, 1) == NULL);
+        cc_arena_fail_after(parent, -1, 0);
+        cc_arena_free(arena, inside);
+        cc_arena_destroy(arena);
+    }
+    cc_arena_free(parent, memory);
+    EXPECT(c, cc_arena_get_stats(parent).in_use == 0);
+    cc_arena_destroy(parent);
+}
+
 static void *allocate_and_free(void *argument)
 {
     for (int i = 0; i < 2000; i++) {
@@ -179,5 +206,6 @@ void test_arena(check *c)
     repeating_step_asks_for_nothing(c);
     accounting(c);
     refusals(c);
+    within_a_block(c);
     four_threads(c);
 }

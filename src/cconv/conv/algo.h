@@ -36,6 +36,7 @@ typedef struct cc_conv_algo {
 extern const cc_conv_algo cc_conv_pointwise, cc_conv_pointwise_double;
 extern const cc_conv_algo cc_conv_stencil;
 extern const cc_conv_algo cc_conv_depthwise;
+extern const cc_conv_algo cc_conv_blocks;
 extern const cc_conv_algo cc_conv_grouped;
 extern const cc_conv_algo cc_conv_direct, cc_conv_direct_double;
 extern const cc_conv_algo cc_conv_winograd, cc_conv_winograd_strided, cc_conv_winograd_double;

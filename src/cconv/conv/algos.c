@@ -3,6 +3,7 @@
 /* In order of preference: `auto` takes the first that supports the geometry and pays. The last two do everything. */
 static const cc_conv_algo *const algos[][2] = {
     {[CC_F32] = &cc_conv_depthwise, [CC_F64] = &cc_conv_depthwise},
+    {[CC_F32] = &cc_conv_blocks, [CC_F64] = &cc_conv_blocks},
     {[CC_F32] = &cc_conv_stencil, [CC_F64] = &cc_conv_stencil},
     {[CC_F32] = &cc_conv_grouped, [CC_F64] = &cc_conv_grouped},
     {[CC_F32] = &cc_conv_pointwise, [CC_F64] = &cc_conv_pointwise_double},

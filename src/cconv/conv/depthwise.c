@@ -119,11 +119,12 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
            lies_last(conv->y_layout, conv->oc, conv->window.output);
 }
 
-/* With one group it is a convolution like others. */
+/* With one group it is a convolution like others. Short rows of channels-first images are better copied (blocks.c). */
 static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
-    (void)context, (void)pass;
-    return conv->groups > 1;
+    const cc_window *w = &conv->window;
+    (void)pass;
+    return conv->groups > 1 && (!cc_depthwise_rows_suit(context, conv) || w->input[2] > (w->stride[2] > 1 ? 12 : 8));
 }
 
 static cc_walk walk_of(const cc_context *context, const cc_conv *conv, cc_pass pass)

@@ -37,6 +37,10 @@ int64_t cc_winograd_line(const cc_winograd_side *side);
 void cc_winograd_fetch(const cc_winograd_grid *grid, const float *image, int64_t channels, int64_t step, int64_t first,
                        int64_t tiles);
 
+/* From a place to the next, of so many floats each: an odd number of lines of the caches, or a tile's places would lie in
+ * the same few sets of them. */
+static inline int64_t cc_winograd_plane(int64_t floats) { return (cc_ceil_div(floats, 16) | 1) * 16; }
+
 /* The phases [begin, end) that have place xi. */
 void cc_winograd_phases(const cc_winograd_kernels *form, int64_t xi, int64_t *begin, int64_t *end);
 

@@ -354,8 +354,8 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     j->block = cc_ceil_div(j->tiles, j->blocks);
 
     /* One line more keeps the planes off each other's cache sets. */
-    const int64_t u_plane = (keep_u ? depth * columns : PIECE) * width + 16;
-    const int64_t v_plane = slices * SLICE * j->block + 16, m_plane = j->block * width + 16;
+    const int64_t u_plane = cc_winograd_plane((keep_u ? depth * columns : PIECE) * width);
+    const int64_t v_plane = cc_winograd_plane(slices * SLICE * j->block), m_plane = cc_winograd_plane(j->block * width);
     j->splits = columns % 2 != 0 && columns < MANY && j->block >= 2 * SPLIT ? 2 : 1;
     const int apart = cc_winograd_apart(context, conv);
     const int parts = j->parts = apart > 1 ? 1 : cc_parts(context->pool, keep_u ? j->blocks : columns * j->splits, 1);

@@ -341,7 +341,7 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     const int64_t v_width = cc_ceil_div(inputs, SLICE) * SLICE, d_width = j.columns.width * j.columns.blocks;
     j.patches_down = cc_ceil_div(j.inputs, PATCH);
     j.patches = j.patches_down * j.columns.blocks;
-    int64_t u_plane = inputs * d_width + 16;
+    int64_t u_plane = cc_winograd_plane(inputs * d_width);
     j.shares = 1;
     while (j.shares * 2 * j.places * u_plane <= SHARED_FLOATS && j.shares * 2 * SHARE <= j.tiles)
         j.shares *= 2;
@@ -351,9 +351,10 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     j.run = cc_ceil_div(j.tiles, cc_ceil_div(j.tiles, longest));
     j.patchwise = j.shares == 1 && j.tiles <= FEW_TILES;
     if (j.patchwise)
-        u_plane = phases * PATCH * j.columns.width + 16;
+        u_plane = cc_winograd_plane(phases * PATCH * j.columns.width);
 
-    const int64_t v_plane = j.run * v_width + 16, d_plane = j.run * d_width + 16, w_plane = PATCH * j.columns.width + 16;
+    const int64_t v_plane = cc_winograd_plane(j.run * v_width), d_plane = cc_winograd_plane(j.run * d_width);
+    const int64_t w_plane = cc_winograd_plane(PATCH * j.columns.width);
     const int apart = cc_winograd_apart(context, conv);
     const int parts = j.parts = apart > 1 ? 1 : cc_parts(context->pool, j.shares > 1 ? j.shares : j.patches, 1);
     const int64_t runs = j.shares > 1 ? parts : 1, sums = j.patchwise ? parts : j.shares;
