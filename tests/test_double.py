@@ -68,12 +68,12 @@ def test_algorithms_agree(x_shape, w_shape, args, fit, last):
     x, w, dy, right = case(x_shape, w_shape, args)
     if last:
         x, dy = channels_last(x), channels_last(dy)
-    # The kernels of small groups fit where a vector holds whole groups, stencils channels-first order: also shapes of
-    # other algorithms.
-    others = {"grouped", "stencil"}
+    # The kernels of small groups fit where a vector holds whole groups, stencils and blocks channels-first order: also
+    # shapes of other algorithms.
+    others = {"grouped", "stencil", "blocks"}
     for direction in ("forward", "backward_data", "backward_weight"):
         listed = set(F.conv_algorithms(x_shape, w_shape, *args, np.float64, last, direction))
-        assert listed - {"grouped", "stencil"} == fit | {"fft", "reference"}
+        assert listed - {"grouped", "stencil", "blocks"} == fit | {"fft", "reference"}
         others &= listed
     for algo in sorted(fit | others):
         for got, expected in zip(passes(x, w, dy, args, algo), right, strict=True):

@@ -21,10 +21,9 @@ from cconv.functional._arguments import (
     parameter,
     returned,
     spatial,
-    to_channels_first,
-    to_channels_last,
     whole,
 )
+from cconv.functional._conv_order import LAST_ONLY, ordered
 from cconv.functional._out import with_out
 
 __all__ = [
@@ -133,60 +132,18 @@ def _geometry(x_shape, weight_shape, stride, padding, dilation, groups, algo, dt
     )
 
 
-# What each of the kernels does without a copy is known to them; these want channels-last, or channels-first.
-LAST_ONLY = ("direct", "pointwise", "depthwise", "grouped", "winograd", "winograd_strided")
-FIRST_ONLY = ("stencil", "blocks")
-
-# Groups of a channels-first array are left there if they have so few channels, and their rows so many elements.
-SMALL_GROUP = 4
-LONG_ROWS = 24
-# Rows of depthwise 3x3 convolution need not be as long, where it is asked for.
-SHORT_ROWS = 5
-
-# From so many channels on, in and out, the kernels of channels-last order gain more than the copies to it and back cost.
-MANY_CHANNELS = 16
-
-
-def ordered(x, last, algo, weight_shape, groups=1, stays=False):
-    """(x, whether it lies channels-last now, whether it did before): some algorithms want one order, and those that
-    want neither are slow for several groups or many channels, unless a channels-first x `stays` as it is."""
-    wanted = last or (algo in LAST_ONLY and not stays)
-    if algo in FIRST_ONLY:
-        wanted = False
-    elif algo == "auto" and not last:
-        if isinstance(groups, int) and groups > 1:
-            wanted = not stays
-        else:
-            many = min(weight_shape[:2]) >= MANY_CHANNELS and max(weight_shape[2:]) > 1
-            wanted = many and x.dtype == np.float32
-    if wanted == last:
-        return x, last, last
-    return to_channels_last(x) if wanted else to_channels_first(x), wanted, last
-
-
-def _stays(direction, x_shape, weight_shape, stride, padding, dilation, groups, algo, dtype, last, width):
-    """Whether a channels-first array of several groups, with rows of so many elements, is best left so."""
-    if last or algo not in ("auto", "depthwise") or not isinstance(groups, int) or groups < 2:
-        return False
-    geometry = _geometry(x_shape, weight_shape, stride, padding, dilation, groups, "auto", dtype, False)
-    if algo == "depthwise":
-        return "depthwise" in geometry.algorithms(direction) and width >= SHORT_ROWS
-    if geometry.algorithm(direction) in ("depthwise", "blocks"):
-        return True
-    few = (weight_shape[0] if direction == "backward_data" else x_shape[1]) <= groups * SMALL_GROUP
-    dense = spatial(stride, len(x_shape) - 2, "stride") == (1,) * (len(x_shape) - 2)
-    return few and dense and width >= LONG_ROWS
-
-
 def _forward(rank, x, weight, bias, stride, padding, dilation, groups, algo, out):
     x, last = activation(x, "x", rank + 2)
     weight = floats(weight, "weight", rank + 2, x.dtype)
-    how = (stride, padding, dilation, groups, algo, x.dtype)
-    stays = _stays("forward", x.shape, weight.shape, *how, last, x.shape[-1])
-    x, last, asked = ordered(x, last, algo, weight.shape, groups, stays)
-    geometry = _geometry(x.shape, weight.shape, *how, last)
+    groups = whole(groups, "groups", 1)
+
+    def geometry(algo, last):
+        return _geometry(x.shape, weight.shape, stride, padding, dilation, groups, algo, x.dtype, last)
+
+    x, last, asked = ordered(x, last, algo, "forward", weight.shape, groups, stride, lambda: geometry("auto", False))
     bias = parameter(bias, "bias", (weight.shape[0],), x.dtype)
-    return returned(geometry.forward(x, np.ascontiguousarray(weight), bias, out=out), asked, out)
+    y = geometry(algo, last).forward(x, np.ascontiguousarray(weight), bias, out=out)
+    return returned(y, asked, out)
 
 
 def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, groups, algo, out):
@@ -194,12 +151,15 @@ def _backward_data(rank, dy, weight, input_size, stride, padding, dilation, grou
     weight = floats(weight, "weight", rank + 2, dy.dtype)
     groups = whole(groups, "groups", 1)
     shape = (dy.shape[0], weight.shape[1] * groups, *spatial(input_size, rank, "input_size", minimum=0))
-    how = (stride, padding, dilation, groups, algo, dy.dtype)
-    stays = _stays("backward_data", shape, weight.shape, *how, last, dy.shape[-1])
-    dy, last, asked = ordered(dy, last, algo, weight.shape, groups, stays)
-    geometry = _geometry(shape, weight.shape, *how, last)
-    _check_dy(dy, geometry)
-    return returned(geometry.backward_data(dy, np.ascontiguousarray(weight), out=out), asked, out)
+
+    def geometry(algo, last):
+        return _geometry(shape, weight.shape, stride, padding, dilation, groups, algo, dy.dtype, last)
+
+    first = functools.partial(geometry, "auto", False)
+    dy, last, asked = ordered(dy, last, algo, "backward_data", weight.shape, groups, stride, first)
+    made = geometry(algo, last)
+    _check_dy(dy, made)
+    return returned(made.backward_data(dy, np.ascontiguousarray(weight), out=out), asked, out)
 
 
 def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups, algo, out):
@@ -209,16 +169,18 @@ def _backward_weight(rank, x, dy, kernel_size, stride, padding, dilation, groups
     if x.shape[1] % groups != 0:
         raise ValueError(f"groups={groups} does not divide the channels of x, of shape {x.shape}")
     shape = (dy.shape[1], x.shape[1] // groups, *spatial(kernel_size, rank, "kernel_size"))
-    how = (stride, padding, dilation, groups, algo, x.dtype)
-    stays = _stays("backward_weight", x.shape, shape, *how, last, x.shape[-1])
-    x, last, _ = ordered(x, last, algo, shape, groups, stays)
-    geometry = _geometry(x.shape, shape, *how, last)
-    _check_dy(dy, geometry)
-    dy = like(dy, "dy", geometry.y_shape, last, x.dtype)
-    geometry.algorithm("backward_weight")  # or else a ValueError, before anything is written
+
+    def geometry(algo, last):
+        return _geometry(x.shape, shape, stride, padding, dilation, groups, algo, x.dtype, last)
+
+    x, last, _ = ordered(x, last, algo, "backward_weight", shape, groups, stride, lambda: geometry("auto", False))
+    made = geometry(algo, last)
+    _check_dy(dy, made)
+    dy = like(dy, "dy", made.y_shape, last, x.dtype)
+    made.algorithm("backward_weight")  # or else a ValueError, before anything is written
     dw = _runtime.empty(shape, x.dtype, out=out)
     dw[...] = 0
-    geometry.backward_weight(x, dy, dw)
+    made.backward_weight(x, dy, dw)
     return dw
 
 

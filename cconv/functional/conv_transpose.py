@@ -7,9 +7,10 @@ import numpy as np
 
 from cconv import _runtime
 from cconv.functional._arguments import activation, floats, like, paddings, parameter, returned, spatial, whole
+from cconv.functional._conv_order import ordered
 from cconv.functional._out import with_out
 from cconv.functional._ranks import each_rank
-from cconv.functional.conv import ordered, prepare
+from cconv.functional.conv import prepare
 
 __all__ = [
     f"conv_transpose{rank}d{suffix}" for rank in (1, 2, 3) for suffix in ("", "_backward_data", "_backward_weight")
@@ -44,7 +45,7 @@ class Transposed:
     """
 
     def __init__(
-        self, x_shape, weight_shape, stride, padding, output_padding, groups, dilation, dtype, last, algo="auto"
+        self, x_shape, weight_shape, stride, padding, output_padding, groups, dilation, dtype, last=False, algo="auto"
     ):
         rank = len(x_shape) - 2
         self.rank = rank
@@ -128,9 +129,12 @@ def _conv_transpose(
         Naming the argument and the shapes.
     """
     x, last = activation(x, "x", rank + 2)
-    weight = floats(weight, "weight", rank + 2, x.dtype)
-    x, last, asked = ordered(x, last, algo, weight.shape, groups)
-    t = Transposed(x.shape, weight.shape, stride, padding, output_padding, groups, dilation, x.dtype, last, algo)
+    weight, groups = floats(weight, "weight", rank + 2, x.dtype), whole(groups, "groups", 1)
+    how = (x.shape, weight.shape, stride, padding, output_padding, groups, dilation, x.dtype)
+    x, last, asked = ordered(
+        x, last, algo, "backward_data", weight.shape, groups, stride, lambda: Transposed(*how).conv
+    )
+    t = Transposed(*how, last, algo)
     bias = parameter(bias, "bias", (t.y_shape[1],), x.dtype)
     return returned(t.forward(x, np.ascontiguousarray(weight), bias, out), asked, out)
 
@@ -144,10 +148,11 @@ def _conv_transpose_backward_data(
     dy has shape (N, OC, out...); `input_size` is the spatial size of x. Others and errors as in `conv_transpose#d`.
     """
     dy, last = activation(dy, "dy", rank + 2)
-    weight = floats(weight, "weight", rank + 2, dy.dtype)
-    dy, last, asked = ordered(dy, last, algo, weight.shape, groups)
+    weight, groups = floats(weight, "weight", rank + 2, dy.dtype), whole(groups, "groups", 1)
     shape = (dy.shape[0], weight.shape[0], *spatial(input_size, rank, "input_size"))
-    t = Transposed(shape, weight.shape, stride, padding, output_padding, groups, dilation, dy.dtype, last, algo)
+    how = (shape, weight.shape, stride, padding, output_padding, groups, dilation, dy.dtype)
+    dy, last, asked = ordered(dy, last, algo, "forward", weight.shape, groups, stride, lambda: Transposed(*how).conv)
+    t = Transposed(*how, last, algo)
     return returned(t.backward_data(dy, np.ascontiguousarray(weight), out), asked, out)
 
 
@@ -165,8 +170,9 @@ def _conv_transpose_backward_weight(
     if dy.shape[1] % groups != 0:
         raise ValueError(f"groups={groups} does not divide the channels of dy, of shape {dy.shape}")
     shape = (x.shape[1], dy.shape[1] // groups, *spatial(kernel_size, rank, "kernel_size"))
-    x, last, _ = ordered(x, last, algo, shape, groups)
-    t = Transposed(x.shape, shape, stride, padding, output_padding, groups, dilation, x.dtype, last, algo)
+    how = (x.shape, shape, stride, padding, output_padding, groups, dilation, x.dtype)
+    x, last, _ = ordered(x, last, algo, "backward_weight", shape, groups, stride, lambda: Transposed(*how).conv)
+    t = Transposed(*how, last, algo)
     if dy.shape != t.y_shape:
         raise ValueError(f"dy must have shape {t.y_shape}, got {dy.shape}")
     t.conv.algorithm("backward_weight")

@@ -14,8 +14,9 @@ from cconv.functional._arguments import (
     to_channels_last,
     whole,
 )
+from cconv.functional._conv_order import LAST_ONLY
 from cconv.functional.activation import added, relu_backward
-from cconv.functional.conv import ALGORITHM_NAMES, LAST_ONLY, memory_order, prepare
+from cconv.functional.conv import ALGORITHM_NAMES, memory_order, prepare
 from cconv.functional.conv_transpose import Transposed, transpose_output_size
 from cconv.functional.padding import padded, padded_backward
 from cconv.nn import init

@@ -3,7 +3,9 @@
  *   y (pixels x OC) = x (pixels x IC) W'     dx = dy W     dw += dy' x
  *
  * Groups are such products of some of the columns each. With a stride, the pixels that count are gathered first, or
- * scattered among zeros at the end.
+ * scattered among zeros at the end. Of channels-first images each has a product of its own, and they are done as one:
+ *
+ *   y (OC x pixels) = W x (IC x pixels)      dx = W' dy
  */
 #include <string.h>
 
@@ -16,21 +18,32 @@ static bool pixels_are_rows(cc_layout layout, int64_t channels, int64_t pixels)
     return layout == CC_CHANNELS_LAST || channels == 1 || pixels == 1;
 }
 
-static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pass)
-{
-    const cc_window *w = &conv->window;
-    (void)context, (void)pass;
-    for (int axis = 0; axis < CC_AXES; axis++)
-        if (w->kernel[axis] != 1 || w->pad_before[axis] != 0 || w->pad_after[axis] != 0)
-            return false;
-    return conv->dtype == CC_F32 && pixels_are_rows(conv->x_layout, conv->ic, cc_volume(w->input)) &&
-           pixels_are_rows(conv->y_layout, conv->oc, cc_volume(w->output));
-}
-
 static bool strided(const cc_conv *conv)
 {
     const int64_t *s = conv->window.stride;
     return s[0] != 1 || s[1] != 1 || s[2] != 1;
+}
+
+/* Channels-first on both sides. */
+static bool in_planes(const cc_conv *conv)
+{
+    const int64_t pixels = cc_volume(conv->window.input);
+    return conv->x_layout == CC_CHANNELS_FIRST && conv->y_layout == CC_CHANNELS_FIRST && conv->groups == 1 &&
+           !strided(conv) && !(pixels_are_rows(CC_CHANNELS_FIRST, conv->ic, pixels) &&
+                               pixels_are_rows(CC_CHANNELS_FIRST, conv->oc, pixels));
+}
+
+static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pass)
+{
+    const cc_window *w = &conv->window;
+    (void)context;
+    for (int axis = 0; axis < CC_AXES; axis++)
+        if (w->kernel[axis] != 1 || w->pad_before[axis] != 0 || w->pad_after[axis] != 0)
+            return false;
+    if (conv->dtype == CC_F32 && in_planes(conv))
+        return pass != CC_BACKWARD_WEIGHT;
+    return conv->dtype == CC_F32 && pixels_are_rows(conv->x_layout, conv->ic, cc_volume(w->input)) &&
+           pixels_are_rows(conv->y_layout, conv->oc, cc_volume(w->output));
 }
 
 /* A product with sums so short is all reading and writing, which the direct convolution does better. With a stride it
@@ -138,10 +151,17 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
         ending.residual = epilogue->residual;
         ending.relu = epilogue->relu;
     }
+    const int64_t ic = conv->ic / conv->groups, oc = conv->oc / conv->groups;
+    if (in_planes(conv)) {
+        const int64_t plane = cc_volume(conv->window.output);
+        CC_TRY(cc_gemm_grouped(context, &(cc_gemm_groups){conv->n, 0, ic * plane, oc * plane}, false, false, oc, plane, ic,
+                               w, ic, x, plane, false, y, plane, NULL));
+        cc_conv_apply_epilogue(context, conv, b, epilogue, y);
+        return CC_OK;
+    }
     const float *pixels;
     float *copy;
     CC_TRY(sampled(context, conv, x, &pixels, &copy));
-    const int64_t ic = conv->ic / conv->groups, oc = conv->oc / conv->groups;
     const cc_gemm_groups groups = {conv->groups, ic, oc * ic, oc};
     const cc_status status = cc_gemm_grouped(context, &groups, false, true, output_pixels(conv), oc, ic, pixels,
                                              conv->ic, w, ic, false, y, conv->oc, &ending);
@@ -152,8 +172,16 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
 static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
                                const void *residual, void *dx)
 {
-    const int64_t pixels = output_pixels(conv);
+    const int64_t pixels = output_pixels(conv), plane = cc_volume(conv->window.output);
     float *image = dx, *samples = NULL;
+    if (in_planes(conv)) {
+        const cc_gemm_groups images = {conv->n, 0, conv->oc * plane, conv->ic * plane};
+        CC_TRY(cc_gemm_grouped(context, &images, true, false, conv->ic, plane, conv->oc, w, conv->ic, dy, plane, false,
+                               image, plane, NULL));
+        if (residual != NULL)
+            cc_conv_add_residual(context, conv, residual, dx);
+        return CC_OK;
+    }
     if (strided(conv)) {
         samples = cc_arena_alloc(context->arena, (size_t)(pixels * conv->ic) * sizeof(float));
         if (samples == NULL)
