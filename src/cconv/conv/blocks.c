@@ -189,11 +189,11 @@ static cc_status convolve(const blocks_job *job, const cc_context *context, cons
                           const void *residual, void *dw)
 {
     const cc_conv *conv = &b->conv;
-    const int64_t channel = b->group * job->oc * job->size, taps = cc_volume(conv->window.kernel);
-    const char *w = job->w + channel * job->ic * taps;
     const cc_conv_algo *algo = algo_of(job, b);
     if (job->pass == CC_BACKWARD_WEIGHT)
         return cc_conv_algo_backward_weight(algo, context, conv, x, y, dw);
+    const int64_t channel = b->group * job->oc * job->size;
+    const char *w = job->w + channel * job->ic * cc_volume(conv->window.kernel);
     if (job->pass == CC_BACKWARD_DATA)
         return cc_conv_algo_backward_data(algo, context, conv, y, w, residual, x);
     const cc_epilogue *all = job->epilogue;
