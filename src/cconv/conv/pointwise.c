@@ -5,7 +5,7 @@
  * Groups are such products of some of the columns each. With a stride, the pixels that count are gathered first, or
  * scattered among zeros at the end. Of channels-first images each has a product of its own, and they are done as one:
  *
- *   y (OC x pixels) = W x (IC x pixels)      dx = W' dy
+ *   y (OC x pixels) = W x (IC x pixels)      dx = W' dy      dw += SUM over images  dy x'
  */
 #include <string.h>
 
@@ -24,6 +24,9 @@ static bool strided(const cc_conv *conv)
     return s[0] != 1 || s[1] != 1 || s[2] != 1;
 }
 
+/* Floats of the weight gradients of all images, each apart. */
+#define MOST_SUMS (1 << 22)
+
 /* Channels-first on both sides. */
 static bool in_planes(const cc_conv *conv)
 {
@@ -40,8 +43,11 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
     for (int axis = 0; axis < CC_AXES; axis++)
         if (w->kernel[axis] != 1 || w->pad_before[axis] != 0 || w->pad_after[axis] != 0)
             return false;
-    if (conv->dtype == CC_F32 && in_planes(conv))
-        return pass != CC_BACKWARD_WEIGHT;
+    if (conv->dtype == CC_F32 && in_planes(conv)) {
+        int64_t sums;
+        return pass != CC_BACKWARD_WEIGHT ||
+               (cc_product((const int64_t[]){conv->n, conv->oc, conv->ic}, 3, &sums) == CC_OK && sums <= MOST_SUMS);
+    }
     return conv->dtype == CC_F32 && pixels_are_rows(conv->x_layout, conv->ic, cc_volume(w->input)) &&
            pixels_are_rows(conv->y_layout, conv->oc, cc_volume(w->output));
 }
@@ -52,10 +58,16 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
 #define WIDE_BACKWARD 8
 /* Groups of fewer channels use too little of each line of memory. */
 #define NARROW_GROUP 16
+#define LONG_SUM 128
 
 static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
-    (void)context;
+    if (in_planes(conv)) {
+        /* Rows that fill vectors badly, and short sums in the weight gradient, are better copied. */
+        const int64_t pixels = cc_volume(conv->window.output);
+        return conv->ic >= 4 && 8 * cc_gemm_padded(context->kernels, pixels) <= 9 * pixels &&
+               (pass != CC_BACKWARD_WEIGHT || pixels >= LONG_SUM);
+    }
     const bool last = conv->x_layout == CC_CHANNELS_LAST && conv->y_layout == CC_CHANNELS_LAST;
     const bool wide = conv->window.output[2] >= (pass == CC_FORWARD ? WIDE_FORWARD : WIDE_BACKWARD);
     const bool narrow = conv->groups > 1 && cc_min(conv->ic, conv->oc) / conv->groups < NARROW_GROUP;
@@ -202,9 +214,43 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
     return status;
 }
 
+typedef struct sum_job {
+    const float *of_images;
+    int64_t images, weights;
+    float *dw;
+} sum_job;
+
+/* Weights, whose sums over the images go to dw. */
+static void add_images(void *argument, int64_t begin, int64_t end, int part)
+{
+    const sum_job *job = argument;
+    (void)part;
+    for (int64_t n = 0; n < job->images; n++)
+        for (int64_t i = begin; i < end; i++)
+            job->dw[i] += job->of_images[n * job->weights + i];
+}
+
+static cc_status add_planes(const cc_context *context, const cc_conv *conv, const float *x, const float *dy, float *dw)
+{
+    const int64_t plane = cc_volume(conv->window.output), weights = conv->oc * conv->ic;
+    float *sums = cc_arena_alloc(context->arena, (size_t)(conv->n * weights) * sizeof(float));
+    if (sums == NULL)
+        return CC_ERR_MEMORY;
+    const cc_gemm_groups images = {conv->n, conv->oc * plane, conv->ic * plane, weights};
+    const cc_status status = cc_gemm_grouped(context, &images, false, true, conv->oc, conv->ic, plane, dy, plane, x, plane,
+                                             false, sums, conv->ic, NULL);
+    if (status == CC_OK)
+        cc_parallel_for(context->pool, cc_parts(context->pool, weights, 4096), weights, add_images,
+                        &(sum_job){sums, conv->n, weights, dw});
+    cc_arena_free(context->arena, sums);
+    return status;
+}
+
 static cc_status backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
                                  void *dw)
 {
+    if (in_planes(conv))
+        return add_planes(context, conv, x, dy, dw);
     const float *pixels;
     float *copy;
     CC_TRY(sampled(context, conv, x, &pixels, &copy));
