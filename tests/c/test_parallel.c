@@ -89,12 +89,24 @@ static void outer(void *argument, int64_t begin, int64_t end, int part)
         cc_parallel_for(j->pool, j->parts, ITEMS, count, j);
 }
 
+/* In a job scratch is needed for one part only. */
+static void one_part(void *argument, int64_t begin, int64_t end, int part)
+{
+    job *j = argument;
+    (void)part;
+    for (int64_t i = begin; i < end; i++)
+        atomic_fetch_add(&j->times[i], cc_parts(j->pool, ITEMS, 1));
+}
+
 static void nested_runs_inline(check *c)
 {
     job j;
     memset(&j, 0, sizeof j);
     EXPECT(c, cc_pool_create(3, &j.pool) == CC_OK);
     j.parts = 3;
+    cc_parallel_for(j.pool, 3, ITEMS, one_part, &j);
+    EXPECT(c, each_once(&j, ITEMS, 1));
+    memset(j.times, 0, sizeof j.times);
     cc_parallel_for(j.pool, 3, 6, outer, &j);
     EXPECT(c, each_once(&j, ITEMS, 6));
     cc_pool_destroy(j.pool);
@@ -186,6 +198,29 @@ static void *undisturbed(void *argument)
     return NULL;
 }
 
+/* A thread that idles does nothing; others do, who use the pool meanwhile. */
+static void idle_threads(check *c)
+{
+    job j;
+    memset(&j, 0, sizeof j);
+    EXPECT(c, cc_pool_create(2, &j.pool) == CC_OK);
+    EXPECT(c, !cc_pool_rehearses(j.pool));
+    cc_parallel_idle(true);
+    EXPECT(c, cc_pool_rehearses(j.pool) && !cc_pool_interrupted(j.pool));
+    cc_parallel_for(j.pool, 2, ITEMS, count, &j);
+    cc_parallel_each(j.pool, 2, ITEMS, count, &j);
+    EXPECT(c, each_once(&j, 0, 1));
+    pthread_t other;
+    EXPECT(c, pthread_create(&other, NULL, undisturbed, &j) == 0);
+    pthread_join(other, NULL);
+    EXPECT(c, each_once(&j, ITEMS, 1));
+    cc_parallel_idle(false);
+    EXPECT(c, !cc_pool_rehearses(j.pool));
+    cc_parallel_each(j.pool, 2, ITEMS, count, &j);
+    EXPECT(c, each_once(&j, ITEMS, 2));
+    cc_pool_destroy(j.pool);
+}
+
 static void jobs_can_be_given_up(check *c)
 {
     cc_pool *pool;
@@ -228,5 +263,6 @@ void test_parallel(check *c)
     callers_at_once(c);
     sizes_out_of_range(c);
     workers_take_the_mode(c);
+    idle_threads(c);
     jobs_can_be_given_up(c);
 }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "../gemm/transpose.h"
 #include "algo.h"
 
 /* Elements of a block's images on both sides: they, and what the algorithm makes of them, stay in the second-level cache. */
@@ -17,8 +18,6 @@
 #define SUMS (1 << 20)
 /* Bytes that a block's algorithm is thought to need. */
 #define ROOM (1 << 18)
-/* Rows of a piece of a matrix of doubles that is turned. */
-#define UNIT 16
 /* Rows of groups of few channels. */
 #define LONG_ROWS 24
 #define LONGEST_ROWS 64
@@ -136,19 +135,6 @@ static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
            often * job.weights / conv->groups <= job.images * (job.ic * job.in + job.oc * job.out);
 }
 
-/* y (columns x rows) = transpose of x (rows x columns); rows of x are ldx apart, of y ldy. */
-static void transpose(const blocks_job *job, int64_t rows, int64_t columns, const void *x, int64_t ldx, void *y, int64_t ldy)
-{
-    if (job->conv->dtype == CC_F32) {
-        job->context->kernels->gemm.transpose(rows, columns, x, ldx, y, ldy, rows);
-        return;
-    }
-    for (int64_t i = 0; i < rows; i += UNIT)
-        for (int64_t j = 0; j < columns; j++)
-            for (int64_t r = i; r < cc_min(rows, i + UNIT); r++)
-                ((double *)y)[j * ldy + r] = ((const double *)x)[r * ldx + j];
-}
-
 /* Of an array of so many channels a group, of `values` each. */
 static int64_t place(const blocks_job *job, const block *b, int64_t image, int64_t channels, int64_t values)
 {
@@ -159,16 +145,16 @@ static void read_block(const blocks_job *job, const block *b, const char *from, 
 {
     const int64_t width = channels * b->groups;
     for (int64_t n = 0; n < b->images; n++)
-        transpose(job, width, values, from + place(job, b, n, channels, values), values, to + n * width * values * job->size,
-                  width);
+        cc_transpose(job->context->kernels, job->conv->dtype, width, values, from + place(job, b, n, channels, values), values,
+                     to + n * width * values * job->size, width);
 }
 
 static void write_block(const blocks_job *job, const block *b, const char *from, int64_t channels, int64_t values, char *to)
 {
     const int64_t width = channels * b->groups;
     for (int64_t n = 0; n < b->images; n++)
-        transpose(job, values, width, from + n * width * values * job->size, width, to + place(job, b, n, channels, values),
-                  values);
+        cc_transpose(job->context->kernels, job->conv->dtype, values, width, from + n * width * values * job->size, width,
+                     to + place(job, b, n, channels, values), values);
 }
 
 static void note(blocks_job *job, cc_status status)

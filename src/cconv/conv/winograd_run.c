@@ -353,7 +353,6 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     j->blocks = cc_ceil_div(j->tiles, keep_u ? BLOCK : LARGE_BLOCK);
     j->block = cc_ceil_div(j->tiles, j->blocks);
 
-    /* One line more keeps the planes off each other's cache sets. */
     const int64_t u_plane = cc_winograd_plane((keep_u ? depth * columns : PIECE) * width);
     const int64_t v_plane = cc_winograd_plane(slices * SLICE * j->block), m_plane = cc_winograd_plane(j->block * width);
     j->splits = columns % 2 != 0 && columns < MANY && j->block >= 2 * SPLIT ? 2 : 1;

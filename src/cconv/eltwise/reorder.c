@@ -1,5 +1,6 @@
 /* eltwise/reorder.c -- from one memory order to the other, block by block: what a block reads and writes stays in the
  * nearest cache until whole lines of it are done. */
+#include "../gemm/transpose.h"
 #include "eltwise.h"
 
 /* Elements of a block, and of its rows where there are many. */
@@ -19,16 +20,6 @@ typedef struct reorder_job {
     char *y;
 } reorder_job;
 
-static void transpose_doubles(int64_t rows, int64_t columns, const double *x, int64_t ldx, double *y, int64_t ldy)
-{
-    for (int64_t i = 0; i < rows; i += UNIT)
-        for (int64_t j = 0; j < columns; j++) {
-            const int64_t last = cc_min(rows, i + UNIT);
-            for (int64_t r = i; r < last; r++)
-                y[j * ldy + r] = x[r * ldx + j];
-        }
-}
-
 static void reorder_blocks(void *argument, int64_t begin, int64_t end, int part)
 {
     const reorder_job *job = argument;
@@ -40,11 +31,7 @@ static void reorder_blocks(void *argument, int64_t begin, int64_t end, int part)
         const int64_t image = item / (job->down * job->across) * job->rows * job->columns;
         const char *x = job->x + (image + row * job->columns + column) * element;
         char *y = job->y + (image + column * job->rows + row) * element;
-        if (job->dtype == CC_F32)
-            job->context->kernels->gemm.transpose(rows, columns, (const float *)(const void *)x, job->columns,
-                                                  (float *)(void *)y, job->rows, rows);
-        else
-            transpose_doubles(rows, columns, (const double *)(const void *)x, job->columns, (double *)(void *)y, job->rows);
+        cc_transpose(job->context->kernels, job->dtype, rows, columns, x, job->columns, y, job->rows);
     }
 }
 
