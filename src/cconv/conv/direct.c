@@ -13,7 +13,7 @@
 #define POSITIONS 128
 /* Floats of outputs an item may have where positions are many: what is fetched while the one before is summed must still
  * be in the second-level cache then. */
-#define AHEAD_FLOATS (1 << 15)
+#define AHEAD_FLOATS (1 << 16)
 
 /* A padded image beyond this is left to algorithms that do not copy it. */
 #define MAX_FLOATS ((int64_t)1 << 31)

@@ -138,13 +138,8 @@ static void fill_row(const cc_strips *s, const float *row, int64_t from, int64_t
     } else if (s->strides.c == 1) {
         static const cc_gemm_epilogue nothing = {0};
         s->kernels->gemm.finish(to - from, count, source, s->strides.s[2], buffer, s->pitch, false, &nothing);
-    } else if (count == 3 && s->pitch == 3) {
-        const float *green = source + s->strides.c, *blue = green + s->strides.c;
-        for (int64_t x = 0; x < to - from; x++) {
-            buffer[3 * x] = source[x];
-            buffer[3 * x + 1] = green[x];
-            buffer[3 * x + 2] = blue[x];
-        }
+    } else if (s->strides.s[2] == 1) {
+        s->kernels->gemm.transpose(count, to - from, source, s->strides.c, buffer, s->pitch, count);
     } else {
         for (int64_t c = 0; c < count; c++)
             for (int64_t x = 0; x < to - from; x++)
