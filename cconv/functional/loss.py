@@ -22,27 +22,21 @@ def _axis(x, dim):
 def _softmax(x, dim, log, out):
     x = _arguments.floats(x, "x")
     axis = _axis(x, dim)
-    asked = _arguments.is_channels_last(x)
-    if axis == 1 and x.ndim > 2 and not asked:  # each sum over neighbours
-        x = _arguments.to_channels_last(np.ascontiguousarray(x))
     if _arguments.is_channels_last(x):
         there = _loss.softmax(np.moveaxis(x, 1, -1), x.ndim - 1 if axis == 1 else axis - (axis > 1), log)
-        return _arguments.returned(np.moveaxis(there, -1, 1), asked, out)
+        return _arguments.returned(np.moveaxis(there, -1, 1), True, out)
     return _loss.softmax(np.ascontiguousarray(x), axis, log, out)
 
 
 def _softmax_backward(dy, y, dim, log, out):
     y = _arguments.floats(y, "y")
     axis = _axis(y, dim)
-    asked = _arguments.is_channels_last(y)
-    if axis == 1 and y.ndim > 2 and not asked:
-        y = _arguments.to_channels_last(np.ascontiguousarray(y))
     channels_last = _arguments.is_channels_last(y)
     dy = _arguments.like(dy, "dy", y.shape, channels_last, y.dtype)
     if channels_last:
         there = [np.moveaxis(a, 1, -1) for a in (dy, y)]
         dx = _loss.softmax_backward(*there, y.ndim - 1 if axis == 1 else axis - (axis > 1), log)
-        return _arguments.returned(np.moveaxis(dx, -1, 1), asked, out)
+        return _arguments.returned(np.moveaxis(dx, -1, 1), True, out)
     return _loss.softmax_backward(dy, np.ascontiguousarray(y), axis, log, out)
 
 

@@ -16,6 +16,7 @@
 #include "kernels/optim.h"
 #include "kernels/winograd.h"
 #include "kernels/pool.h"
+#include "kernels/softmax.h"
 #include "kernels/stencil.h"
 
 typedef struct cc_kernels {
@@ -30,6 +31,7 @@ typedef struct cc_kernels {
     cc_optim_kernels optim;
     cc_winograd_kernels winograd[CC_WINOGRAD_FORMS];
     cc_pool_kernels pool;
+    cc_softmax_kernels softmax;
     cc_stencil_kernels stencil;
 } cc_kernels;
 

@@ -62,31 +62,8 @@ static void one_kind(check *c, cc_activation kind)
     check_done(c);
 }
 
-/* Powers of what is not above the shift, down to 0, and their sum. */
-static void powers(check *c)
-{
-    const int64_t n = c->bench ? BENCH_SIZE : check_integer(c, 0, 4 * c->kernels->lanes + 1);
-    float *x = check_f32(c, n), *y = check_f32(c, n);
-    double *expected = check_f64(c, n), sum = 0;
-    const float range = check_random(c) % 2 ? 5 : 60, shift = range;
-    SLOT(c, activation.powers_f32);
-    for (int64_t i = 0; i < n; i++) {
-        x[i] = i % 7 == 6 ? -INFINITY : x[i] * range;
-        sum += expected[i] = exp((double)(x[i] - shift));
-    }
-    EXPECT(c, fabs(c->kernels->activation.powers_f32(x, shift, y, n) - sum) <= 1e-6 * sum + 1e-37);
-    compare(c, y, expected, n, 1e-6, 1e-37);
-    if (n > 0) {
-        x[n - 1] = NAN;
-        EXPECT(c, isnan(c->kernels->activation.powers_f32(x, shift, x, n)) && isnan(x[n - 1]));
-    }
-    BENCH(c, (double)n, "value", c->kernels->activation.powers_f32(x, shift, y, n));
-    check_done(c);
-}
-
 void check_activation(check *c)
 {
-    powers(c);
     for (cc_activation kind = CC_LEAKY_RELU; kind < CC_ACTIVATIONS; kind++)
         one_kind(c, kind);
 }

@@ -1,5 +1,4 @@
-/* kernels/activation.h -- activations and their derivatives, and what softmax is made of, over contiguous float32 arrays.
- * y and dx may be inputs. */
+/* kernels/activation.h -- activations and their derivatives over contiguous float32 arrays. y and dx may be inputs. */
 #ifndef CC_KERNELS_ACTIVATION_H
 #define CC_KERNELS_ACTIVATION_H
 
@@ -38,8 +37,6 @@ typedef struct cc_activation_kernels {
     /* dx = dy * f'(x) */
     void (*backward_f32)(cc_activation kind, float alpha, float beta, const float *dy, const float *x, float *dx,
                          int64_t n);
-    /* y = e^(x - shift), where no exponent is above 0; the sum of y. */
-    double (*powers_f32)(const float *x, float shift, float *y, int64_t n);
 } cc_activation_kernels;
 
 #endif

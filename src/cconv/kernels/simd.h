@@ -138,6 +138,32 @@ CC_INLINE vec vchoose(vmask mask, vec a, vec b) { return (vec)_mm256_blendv_ps((
 CC_INLINE vec vchoose(vmask mask, vec a, vec b) { return vselect(mask, a, b); }
 #endif
 #endif
+/* The lower (0) and upper (1) half of the lanes as doubles, and back. */
+#if CC_LANES == 16
+CC_INLINE vecd vwide(vec x, const int half)
+{
+    return (vecd)_mm512_cvtps_pd(half ? _mm512_extractf32x8_ps((__m512)x, 1) : _mm512_castps512_ps256((__m512)x));
+}
+CC_INLINE vec vnarrow(vecd low, vecd high)
+{
+    return (vec)_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps((__m512d)low)), _mm512_cvtpd_ps((__m512d)high), 1);
+}
+#elif CC_LANES == 8
+CC_INLINE vecd vwide(vec x, const int half)
+{
+    return (vecd)_mm256_cvtps_pd(half ? _mm256_extractf128_ps((__m256)x, 1) : _mm256_castps256_ps128((__m256)x));
+}
+CC_INLINE vec vnarrow(vecd low, vecd high)
+{
+    return (vec)_mm256_set_m128(_mm256_cvtpd_ps((__m256d)high), _mm256_cvtpd_ps((__m256d)low));
+}
+#else
+CC_INLINE vecd vwide(vec x, const int half) { return (vecd){(double)x[2 * half], (double)x[2 * half + 1]}; }
+CC_INLINE vec vnarrow(vecd low, vecd high)
+{
+    return (vec){(float)low[0], (float)low[1], (float)high[0], (float)high[1]};
+}
+#endif
 CC_INLINE vecd vdload(const double *p) { return *(const vecd_unaligned *)p; }
 CC_INLINE void vdstore(double *p, vecd v) { *(vecd_unaligned *)p = v; }
 

@@ -15,24 +15,41 @@ static double powers_f64(const double *x, double shift, double *y, int64_t n)
     return sum;
 }
 
+static void scale_f64(double factor, double *y, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] *= factor;
+}
+
+/* Nothing but a class, to which all weight goes. */
+static bool names_one_class(const cc_cross_entropy *loss, const void *probabilities)
+{
+    return probabilities == NULL && loss->smoothing == 0;
+}
+
 #define T float
 #define M(name) name##f
-#define POWERS(kernels, x, shift, y, n) (kernels)->activation.powers_f32(x, shift, y, n)
+#define POWERS(kernels, x, shift, y, n) (kernels)->softmax.powers_f32(x, shift, y, n)
+#define SCALE(kernels, factor, y, n) (kernels)->softmax.scale_f32((float)(factor), y, n)
 #define NAME(name) f32_##name
 #include "softmax.inc"
 #undef T
 #undef M
 #undef NAME
-
 #undef POWERS
+#undef SCALE
+
 #define T double
 #define M(name) name
 #define POWERS(kernels, x, shift, y, n) ((void)(kernels), powers_f64(x, shift, y, n))
+#define SCALE(kernels, factor, y, n) scale_f64(factor, y, n)
 #define NAME(name) f64_##name
 #include "softmax.inc"
 #undef T
 #undef M
 #undef NAME
+#undef POWERS
+#undef SCALE
 
 /* Values a thread should get at least. */
 #define GRAIN 2048
@@ -60,11 +77,49 @@ typedef struct softmax_job {
     void *y;
 } softmax_job;
 
+/* Neighbouring positions are columns of a matrix: how many from position i on are taken together. */
+static int64_t columns_at(int64_t i, int64_t end, int64_t inner)
+{
+    return cc_min(CC_SOFTMAX_COLUMNS, cc_min(end - i, inner - i % inner));
+}
+
+static void softmax_columns_f32(const softmax_job *job, int64_t begin, int64_t end)
+{
+    const cc_softmax_kernels *kernels = &job->kernels->softmax;
+    const int64_t classes = job->classes, inner = job->inner;
+    float shift[CC_SOFTMAX_COLUMNS], factor[CC_SOFTMAX_COLUMNS];
+    double sum[CC_SOFTMAX_COLUMNS];
+    for (int64_t i = begin, count; i < end; i += count) {
+        count = columns_at(i, end, inner);
+        const int64_t at = i / inner * classes * inner + i % inner;
+        const float *x = (const float *)job->x + at;
+        float *y = (float *)job->y + at;
+        if (job->dy != NULL) {
+            kernels->column_backward_f32(job->log, classes, inner, count, (const float *)job->dy + at, x, y);
+            continue;
+        }
+        kernels->column_powers_f32(classes, inner, count, x, job->log ? NULL : y, shift, sum);
+        for (int64_t k = 0; k < count; k++)
+            if (job->log)
+                sum[k] = log(sum[k]);
+            else
+                factor[k] = (float)(1 / sum[k]);
+        if (job->log)
+            kernels->column_less_f32(classes, inner, count, x, shift, sum, y);
+        else
+            kernels->column_scale_f32(classes, inner, count, factor, y);
+    }
+}
+
 static void softmax_positions(void *argument, int64_t begin, int64_t end, int part)
 {
     const softmax_job *job = argument;
     const int64_t classes = job->classes, inner = job->inner;
     (void)part;
+    if (job->dtype == CC_F32 && inner > 1) {
+        softmax_columns_f32(job, begin, end);
+        return;
+    }
     for (int64_t i = begin; i < end; i++) {
         const int64_t at = i / inner * classes * inner + i % inner;
         if (job->dtype == CC_F32 && job->dy == NULL)
@@ -109,10 +164,50 @@ typedef struct loss_job {
     void *dx;
 } loss_job;
 
+/* Positions side by side, as columns. */
+static void loss_columns_f32(const loss_job *job, int64_t begin, int64_t end)
+{
+    const cc_cross_entropy *loss = job->loss;
+    const cc_softmax_kernels *kernels = &job->kernels->softmax;
+    const int64_t spatial = loss->spatial;
+    const bool one_class = names_one_class(loss, job->p);
+    float shift[CC_SOFTMAX_COLUMNS], factor[CC_SOFTMAX_COLUMNS];
+    double sum[CC_SOFTMAX_COLUMNS], hit[CC_SOFTMAX_COLUMNS];
+    for (int64_t i = begin, count; i < end; i += count) {
+        count = columns_at(i, end, spatial);
+        const int64_t at = i / spatial * loss->c * spatial + i % spatial;
+        const float *x = (const float *)job->x + at, *p = job->p != NULL ? (const float *)job->p + at : NULL;
+        float *dx = job->dx != NULL ? (float *)job->dx + at : NULL;
+        kernels->column_powers_f32(loss->c, spatial, count, x, dx, shift, sum);
+        for (int64_t k = 0; k < count; k++) {
+            const int64_t target = job->classes == NULL ? 0 : job->classes[i + k];
+            const bool counts = job->classes == NULL || target != loss->ignore_index;
+            const double tail = log(sum[k]), mass = one_class && counts && job->weight != NULL ? job->weight[target] : 1;
+            float *own = dx != NULL && !one_class ? dx + k : NULL;
+            job->losses[i + k] = counts ? f32_entropy_of(loss, x + k, spatial, target, p != NULL ? p + k : NULL, job->weight,
+                                                         job->scale, tail, shift[k], own) : 0;
+            factor[k] = (float)(job->scale * mass / sum[k]);
+            hit[k] = dx != NULL && one_class && counts ? job->scale * mass * ((double)dx[target * spatial + k] / sum[k] - 1) : 0;
+        }
+        if (dx != NULL && one_class)
+            kernels->column_scale_f32(loss->c, spatial, count, factor, dx);
+        for (int64_t k = 0; dx != NULL && job->classes != NULL && k < count; k++)
+            if (job->classes[i + k] == loss->ignore_index)
+                for (int64_t c = 0; c < loss->c; c++)
+                    dx[c * spatial + k] = 0;
+            else if (one_class)
+                dx[job->classes[i + k] * spatial + k] = (float)hit[k];
+    }
+}
+
 static void loss_positions(void *argument, int64_t begin, int64_t end, int part)
 {
     const loss_job *job = argument;
     const cc_cross_entropy *loss = job->loss;
+    if (loss->dtype == CC_F32 && loss->spatial > 1 && loss->layout == CC_CHANNELS_FIRST && !loss->log_probabilities) {
+        loss_columns_f32(job, begin, end);
+        return;
+    }
     const size_t size = cc_dtype_size(loss->dtype);
     const bool last = loss->layout == CC_CHANNELS_LAST;
     const int64_t stride = last ? 1 : loss->spatial;
