@@ -64,6 +64,21 @@ cdef extern from "eltwise/eltwise.h" nogil:
     cc_status cc_shortcut_backward(const cc_context *context, const cc_shortcut *shortcut, const void *dy, void *dx)
 
 
+cdef extern from "eltwise/pad.h" nogil:
+    ctypedef struct cc_pad_axis:
+        int64_t size
+        int64_t padded
+        const int64_t *source
+    ctypedef struct cc_padding:
+        int axes
+        cc_pad_axis axis[8]
+        int64_t outer
+        int64_t inner
+        cc_dtype dtype
+    cc_status cc_pad_forward(const cc_context *context, const cc_padding *padding, const void *x, double value, void *y)
+    cc_status cc_pad_backward(const cc_context *context, const cc_padding *padding, const void *dy, void *dx)
+
+
 RELU, LEAKY_RELU, HARDTANH, HARDSIGMOID, HARDSWISH = CC_RELU, CC_LEAKY_RELU, CC_HARDTANH, CC_HARDSIGMOID, CC_HARDSWISH
 THRESHOLD, SOFTSIGN, SIGMOID, LOG_SIGMOID, TANH = CC_THRESHOLD, CC_SOFTSIGN, CC_SIGMOID, CC_LOG_SIGMOID, CC_TANH
 SCALED_TANH, ELU, SELU, CELU, GELU, GELU_TANH = CC_SCALED_TANH, CC_ELU, CC_SELU, CC_CELU, CC_GELU, CC_GELU_TANH
@@ -140,6 +155,37 @@ def reorder(cnp.ndarray x not None, bint channels_last, out=None):
         status = cc_reorder(context(), dtype, n, channels, spatial, cnp.PyArray_DATA(x), cnp.PyArray_DATA(y))
     check(status, "reorder")
     return y
+
+
+cdef cc_padding describe_padding(cnp.ndarray array, int64_t outer, list sizes, list sources, int64_t inner) except *:
+    """At most 8 axes; the sources are contiguous int64 arrays, which must outlive it."""
+    cdef cc_padding padding
+    cdef int axis
+    padding.axes, padding.outer, padding.inner, padding.dtype = len(sizes), outer, inner, dtype_of(array)
+    for axis in range(padding.axes):
+        padding.axis[axis].size, padding.axis[axis].padded = sizes[axis], len(sources[axis])
+        padding.axis[axis].source = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray?>sources[axis])
+    return padding
+
+
+def pad(cnp.ndarray x not None, cnp.ndarray y not None, int64_t outer, list sizes, list sources, int64_t inner,
+        double value):
+    """y = x, seen as (outer, sizes..., inner), with each of these axes made of the `sources` in it, or of `value`."""
+    cdef cc_padding padding = describe_padding(x, outer, sizes, sources, inner)
+    cdef cc_status status
+    with nogil:
+        status = cc_pad_forward(context(), &padding, cnp.PyArray_DATA(x), value, cnp.PyArray_DATA(y))
+    check(status, "pad")
+
+
+def pad_backward(cnp.ndarray dy not None, cnp.ndarray dx not None, int64_t outer, list sizes, list sources,
+                 int64_t inner):
+    """Its gradient."""
+    cdef cc_padding padding = describe_padding(dy, outer, sizes, sources, inner)
+    cdef cc_status status
+    with nogil:
+        status = cc_pad_backward(context(), &padding, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(dx))
+    check(status, "pad_backward")
 
 
 def dropout(cnp.ndarray x not None, double p, uint64_t seed, uint64_t call, bint per_channel, out=None):

@@ -1,8 +1,10 @@
 """Padding of arrays at both ends of their last axes, and cropping, with torch's order of arguments."""
 
+import math
+
 import numpy as np
 
-from cconv import _runtime
+from cconv import _eltwise, _runtime
 from cconv.functional._arguments import floats, is_channels_last, one_of, real, whole
 from cconv.functional._out import with_out
 
@@ -20,102 +22,79 @@ def pairs_of(pad, axes, name="pad"):
     return ((0, 0),) * (axes - len(pairs)) + tuple(reversed(pairs))
 
 
-def _sources(n, before, after, mode):
-    """Where the `before` positions in front of an axis of `n` and the `after` positions behind it come from."""
-    border = np.r_[-before:0, n : n + after]
-    if mode == "replicate":
-        return np.clip(border, 0, n - 1)
-    if mode == "circular":
-        return border % n
-    return (n - 1) - np.abs((n - 1) - np.abs(border))
-
-
 def _check_reach(shape, pairs, mode):
+    """Raise unless x of `shape` has what is asked for; circular, what was cropped does not come round again."""
+    kept, grown = shape, pairs
+    if mode == "circular":
+        kept = tuple(n + min(before, 0) + min(after, 0) for n, (before, after) in zip(shape, pairs, strict=True))
+        grown = tuple((max(before, 0), max(after, 0)) for before, after in pairs)
     most = {"reflect": 1, "circular": 0}.get(mode)
-    for n, pair in zip(shape, pairs, strict=True):
+    for n, pair in zip(kept, grown, strict=True):
         wanted = max(pair)
-        if wanted > 0 and mode != "constant" and (n == 0 or (most is not None and wanted > n - most)):
-            limit = "a size of 0" if n == 0 else f"the size {n}" if most == 0 else f"the size {n} less 1"
+        if wanted > 0 and mode != "constant" and (n <= 0 or (most is not None and wanted > n - most)):
+            limit = "a size of 0" if n <= 0 else f"the size {n}" if most == 0 else f"the size {n} less 1"
             raise ValueError(f"pad of {wanted} in mode {mode!r} goes beyond {limit}: x of shape {shape}, pad {pairs}")
-    size = tuple(n + sum(pair) for n, pair in zip(shape, pairs, strict=True))
-    if min(size, default=1) < 0:
+    if min((n + sum(pair) for n, pair in zip(shape, pairs, strict=True)), default=1) < 0:
         raise ValueError(f"pad {pairs} leaves a negative size of x of shape {shape}")
 
 
-def _slices(pairs, sign=1):
-    """The part of a padded array that is not padding; with sign -1 what cropping leaves."""
-    ends = [(max(sign * before, 0), max(sign * after, 0)) for before, after in pairs]
-    return tuple(slice(before, -after if after else None) for before, after in ends)
+def _sources(n, before, after, mode):
+    """Where each position of a padded axis of `n` comes from, int64; -1 for the constant."""
+    if mode == "circular":
+        left = n + min(before, 0) + min(after, 0)
+        return np.arange(-max(before, 0), left + max(after, 0)) % left - min(before, 0)
+    there = np.arange(-max(before, 0), n + max(after, 0))
+    if mode == "constant":
+        there[(there < 0) | (there >= n)] = -1
+    elif mode == "replicate":
+        there = np.clip(there, 0, n - 1)
+    else:
+        there = (n - 1) - np.abs((n - 1) - np.abs(there))
+    return there[max(-before, 0) : len(there) - max(-after, 0)]
 
 
-def _borders(padded_shape, pairs, mode):
-    """(axis, positions in the border, positions they are copied from), axis by axis."""
-    for axis, pair in enumerate(pairs):
-        before, after = (max(p, 0) for p in pair)
-        n = padded_shape[axis] - before - after
-        if before or after:
-            yield axis, np.r_[0:before, before + n : before + n + after], before + _sources(n, before, after, mode)
+def _axes(shape, pairs, mode, channels_last):
+    """(positions in front, sizes of x, sources, positions behind): the axes from the first that is padded to the last, in the
+    order of memory."""
+    order = [0, *range(2, len(shape)), 1] if channels_last else list(range(len(shape)))
+    touched = [i for i, axis in enumerate(order) if pairs[axis] != (0, 0)] or [0]
+    middle = order[touched[0] : touched[-1] + 1]
+    outer, inner = (math.prod(shape[axis] for axis in part) for part in (order[: touched[0]], order[touched[-1] + 1 :]))
+    sources = [np.ascontiguousarray(_sources(shape[axis], *pairs[axis], mode), np.int64) for axis in middle]
+    return outer, [shape[axis] for axis in middle], sources, inner
 
 
-def _along(axis, positions):
-    return (slice(None),) * axis + (positions,)
-
-
-def _positive(pairs):
-    return tuple((max(before, 0), max(after, 0)) for before, after in pairs)
-
-
-def _negative(pairs):
-    return tuple((min(before, 0), min(after, 0)) for before, after in pairs)
+def _lying(x):
+    """(x in one of the two memory orders, whether it is channels-last)."""
+    channels_last = is_channels_last(x)
+    return (x if channels_last else np.ascontiguousarray(x)), channels_last
 
 
 def padded(x, pairs, mode="constant", value=0.0):
     """x with one (before, after) pair an axis; negative ones crop, in circular mode before the other end is read."""
-    if mode == "circular" and min(map(min, pairs), default=0) < 0:
-        x, pairs = padded(x, _negative(pairs)), _positive(pairs)
     _check_reach(x.shape, pairs, mode)
-    shape = tuple(n + max(before, 0) + max(after, 0) for n, (before, after) in zip(x.shape, pairs, strict=True))
-    y = _runtime.empty(shape, x.dtype, is_channels_last(x))
-    if mode == "constant":
-        y[...] = value
-    y[_slices(pairs)] = x
-    if mode != "constant" and y.size:
-        for axis, border, sources in _borders(shape, pairs, mode):
-            y[_along(axis, border)] = y[_along(axis, sources)]
-    return _cropped(y, pairs)
-
-
-def _cropped(y, pairs):
-    cut = y[_slices(pairs, -1)]
-    return cut if cut.shape == y.shape else _copied(cut, is_channels_last(y))
-
-
-def _copied(part, channels_last):
-    copy = _runtime.empty(part.shape, part.dtype, channels_last)
-    copy[...] = part
-    return copy
+    x, channels_last = _lying(x)
+    y = _runtime.empty(tuple(n + sum(pair) for n, pair in zip(x.shape, pairs, strict=True)), x.dtype, channels_last)
+    if y.size and y.ndim:
+        _eltwise.pad(x, y, *_axes(x.shape, pairs, mode, channels_last), value)
+    elif y.size:
+        y[...] = x
+    return y
 
 
 def padded_backward(dy, pairs, mode="constant"):
     """dx of `padded` for dy of its shape."""
-    if mode == "circular" and min(map(min, pairs), default=0) < 0:
-        return padded_backward(padded_backward(dy, _positive(pairs), mode), _negative(pairs))
-    channels_last = is_channels_last(dy)
-    shape = tuple(n - min(before, 0) - min(after, 0) for n, (before, after) in zip(dy.shape, pairs, strict=True))
-    inner = tuple(n - max(before, 0) - max(after, 0) for n, (before, after) in zip(shape, pairs, strict=True))
-    if min(inner, default=1) < 0:
+    shape = tuple(n - sum(pair) for n, pair in zip(dy.shape, pairs, strict=True))
+    if min(shape, default=1) < 0:
         raise ValueError(f"pad {pairs} does not fit dy of shape {dy.shape}")
-    _check_reach(inner, pairs, mode)
-    if mode != "constant" or shape != dy.shape:
-        full = _runtime.empty(shape, dy.dtype, channels_last)
-        full[...] = 0
-        full[_slices(pairs, -1)] = dy
-        dy = full
-    if mode != "constant" and dy.size:
-        for axis, border, sources in reversed(list(_borders(shape, pairs, mode))):
-            for to, start in zip(sources, border, strict=True):
-                dy[_along(axis, to)] += dy[_along(axis, start)]
-    return _copied(dy[_slices(pairs)], channels_last)
+    _check_reach(shape, pairs, mode)
+    dy, channels_last = _lying(dy)
+    dx = _runtime.empty(shape, dy.dtype, channels_last)
+    if dx.size and dy.size and dx.ndim:
+        _eltwise.pad_backward(dy, dx, *_axes(shape, pairs, mode, channels_last))
+    else:
+        dx[...] = dy if not dx.ndim else 0
+    return dx
 
 
 def _array(x, name):

@@ -35,7 +35,7 @@ typedef struct fuzz {
 
 #define OPERATIONS(X)                                                                                            \
     X(fuzz_conv) X(fuzz_conv_bias) X(fuzz_pool) X(fuzz_unpool) X(fuzz_im2col) X(fuzz_gemm) X(fuzz_linear)        \
-    X(fuzz_norm) X(fuzz_loss) X(fuzz_softmax) X(fuzz_eltwise) X(fuzz_optim) X(fuzz_lanes)
+    X(fuzz_norm) X(fuzz_loss) X(fuzz_softmax) X(fuzz_eltwise) X(fuzz_optim) X(fuzz_lanes) X(fuzz_pad)
 
 #define FUZZ_DECLARE(name) void name(fuzz *f);
 OPERATIONS(FUZZ_DECLARE)

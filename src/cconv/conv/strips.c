@@ -133,7 +133,7 @@ static void fill_row(const cc_strips *s, const float *row, int64_t from, int64_t
     memset(buffer + to * s->pitch, 0, (size_t)((s->columns - to) * s->pitch) * sizeof(float));
     const float *source = row + (s->first[2] + from) * s->strides.s[2];
     buffer += from * s->pitch;
-    if (s->strides.c == 1 && s->strides.s[2] == count && s->pitch == count) {
+    if ((s->strides.c == 1 || count == 1) && s->strides.s[2] == count && s->pitch == count) {
         memcpy(buffer, source, (size_t)((to - from) * count) * sizeof(float));
     } else if (s->strides.c == 1) {
         static const cc_gemm_epilogue nothing = {0};
