@@ -35,7 +35,7 @@ from bench_layers import PASSES, channels_last, compare, convolutions, torch_run
 WIDE, DIRECT, SLOWER = 1.5, 0.85, 1.1
 FEW_CHANNELS = 4
 # What `auto` may take, so what it is measured against.
-RIVALS = ("pointwise", "winograd", "winograd_strided", "direct", "depthwise", "grouped", "im2col")
+RIVALS = ("pointwise", "winograd", "winograd_strided", "winograd_dilated", "direct", "depthwise", "grouped", "im2col")
 
 
 def least(runs, seconds):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-TESTS = [Path(__file__).with_name(name) for name in ("test_winograd.py", "test_winograd_strided.py")]
+NAMES = "test_winograd.py", "test_winograd_strided.py", "test_winograd_dilated.py"
+TESTS = [Path(__file__).with_name(name) for name in NAMES]
 CHOSEN = "test_tails or test_geometry or test_schedules or test_not_finite or test_same_bits"
 OTHERS = sorted({"generic", "avx2", "avx512", "neon"} - {os.environ.get("CCONV_ISA")})
 

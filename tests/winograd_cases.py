@@ -13,18 +13,19 @@ def channels_last(x):
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
 
-def case(n, ic, oc, h, w, pads=SAME, seed=0, taps=3, stride=1, groups=1):
+def case(n, ic, oc, h, w, pads=SAME, seed=0, taps=3, stride=1, groups=1, dilation=(1, 1)):
     """(x, weight, dy, pads): inputs as after ReLU, weights as He et al. begin with."""
     rng = np.random.default_rng(seed)
-    size = [(length + sum(pad) - taps) // stride + 1 for length, pad in zip((h, w), pads, strict=True)]
+    reach = [(taps - 1) * d + 1 for d in dilation]
+    size = [(length + sum(pad) - r) // stride + 1 for length, pad, r in zip((h, w), pads, reach, strict=True)]
     x = channels_last(np.maximum(rng.standard_normal((n, ic, h, w), np.float32), 0))
     weight = rng.standard_normal((oc, ic // groups, taps, taps), np.float32)
     weight *= np.float32(np.sqrt(2 * groups / (taps * taps * ic)))
     return x, weight, channels_last(rng.standard_normal((n, oc, *size), np.float32)), pads
 
 
-def passes(x, weight, dy, pads, *, algo, stride=1, groups=1, mosaic=False):
-    geometry = prepare(x.shape, weight.shape, stride, pads, groups=groups, algo=algo, channels_last=True)
+def passes(x, weight, dy, pads, *, algo, stride=1, groups=1, mosaic=False, dilation=(1, 1)):
+    geometry = prepare(x.shape, weight.shape, stride, pads, dilation, groups, algo, channels_last=True)
     dw = np.zeros_like(weight)
     geometry.backward_weight(x, dy, dw)
     return {
@@ -34,8 +35,8 @@ def passes(x, weight, dy, pads, *, algo, stride=1, groups=1, mosaic=False):
     }
 
 
-def expected(x, weight, dy, pads, *, stride=1, groups=1):
-    geometry = (stride, stride), pads, (1, 1), groups
+def expected(x, weight, dy, pads, *, stride=1, groups=1, dilation=(1, 1)):
+    geometry = (stride, stride), pads, dilation, groups
     return {
         "forward": oracle.forward(x, weight, None, *geometry),
         "backward_data": oracle.backward_data(dy, weight, x.shape[2:], *geometry),

@@ -10,7 +10,7 @@ import numpy as np
 from cconv.functional._arguments import to_channels_first, to_channels_last
 
 # What each of the kernels does without a copy is known to them; these want channels-last, or channels-first.
-LAST_ONLY = ("direct", "pointwise", "depthwise", "grouped", "winograd", "winograd_strided")
+LAST_ONLY = ("direct", "pointwise", "depthwise", "grouped", "winograd", "winograd_strided", "winograd_dilated")
 FIRST_ONLY = ("stencil", "blocks")
 
 # Groups of an array are left as they are if they have so few channels, and their rows so many elements; rows of depthwise

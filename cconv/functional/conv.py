@@ -41,7 +41,7 @@ __all__ = [
 
 ALGORITHM_NAMES = (
     "auto", "reference", "im2col", "direct", "pointwise", "depthwise", "grouped", "blocks", "stencil", "winograd",
-    "winograd_strided", "fft",
+    "winograd_strided", "winograd_dilated", "fft",
 )  # fmt: skip
 
 
@@ -214,9 +214,10 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, algo
         input channel, "blocks" groups in channels-first order (some at a time by what suits them in channels-last order),
         "stencil" few channels in channels-first order (backward_data without stride), "winograd" 3x3 and 5x5 kernels without
         stride and dilation (not depthwise, and in double without groups), "winograd_strided" 3x3 kernels with stride 2 in
-        channels-last float32 and groups of 16, 32, ... channels, all exactly as a sum of products rounds (Winograd's tiles
-        round a little more). "fft" does everything by Fourier transforms and pays for kernels of some 15 elements an axis
-        and more; its errors are relative to the largest outputs, and an Inf or NaN spreads over the whole image.
+        channels-last float32 and groups of 16, 32, ... channels, "winograd_dilated" 3x3 and 5x5 ones with dilation in
+        channels-last float32, all exactly as a sum of products rounds (Winograd's tiles round a little more). "fft" does
+        everything by Fourier transforms and pays for kernels of some 15 elements an axis and more; its errors are relative
+        to the largest outputs, and an Inf or NaN spreads over the whole image.
 
     Returns
     -------

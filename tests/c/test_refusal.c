@@ -242,14 +242,15 @@ static int refuse(check *c, const trial *t, const char *name, cc_status (*call)(
     return refused;
 }
 
-static int refuse_convolutions(check *c, trial *t, int64_t groups, int64_t kernel, int64_t stride)
+static int refuse_convolutions(check *c, trial *t, int64_t groups, int64_t kernel, int64_t stride,
+                               int64_t dilation)
 {
-    const int64_t pad = kernel / 2;
+    const int64_t pad = kernel / 2 * dilation;
     int refused = 0;
     t->conv = (cc_conv){.n = N, .ic = groups == IC ? OC : IC, .oc = OC, .groups = groups == IC ? OC : groups, .dtype = t->dtype,
                         .x_layout = t->layout, .y_layout = t->layout,
                         .window = {.input = {1, H, W}, .kernel = {1, kernel, kernel}, .stride = {1, stride, stride},
-                                   .dilation = {1, 1, 1}, .pad_before = {0, pad, pad}, .pad_after = {0, pad, pad}}};
+                                   .dilation = {1, dilation, dilation}, .pad_before = {0, pad, pad}, .pad_after = {0, pad, pad}}};
     EXPECT(c, cc_conv_resolve(&t->conv) == CC_OK);
 #define RUN(name, pass)                                                                          \
     for (t->algo = 0; t->algo < cc_conv_algo_count(); t->algo++)                                 \
@@ -264,9 +265,9 @@ static int refuse_convolutions(check *c, trial *t, int64_t groups, int64_t kerne
 
 static int refuse_all(check *c, trial *t)
 {
-    int refused = refuse_convolutions(c, t, 1, 1, 2) + refuse_convolutions(c, t, 4, 3, 1) +
-                  refuse_convolutions(c, t, IC, 3, 1) + refuse_convolutions(c, t, 1, 3, 2) +
-                  refuse_convolutions(c, t, 1, 3, 1);
+    int refused = refuse_convolutions(c, t, 1, 1, 2, 1) + refuse_convolutions(c, t, 4, 3, 1, 1) +
+                  refuse_convolutions(c, t, IC, 3, 1, 1) + refuse_convolutions(c, t, 1, 3, 2, 1) +
+                  refuse_convolutions(c, t, 1, 3, 1, 1) + refuse_convolutions(c, t, 1, 3, 1, 2);
 #define RUN(name) refused += refuse(c, t, #name, name);
     FUNCTIONS(RUN)
     if (t->dtype == CC_F32) {

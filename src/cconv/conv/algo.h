@@ -39,7 +39,7 @@ extern const cc_conv_algo cc_conv_depthwise;
 extern const cc_conv_algo cc_conv_blocks;
 extern const cc_conv_algo cc_conv_grouped;
 extern const cc_conv_algo cc_conv_direct, cc_conv_direct_double;
-extern const cc_conv_algo cc_conv_winograd, cc_conv_winograd_strided, cc_conv_winograd_double;
+extern const cc_conv_algo cc_conv_winograd, cc_conv_winograd_strided, cc_conv_winograd_dilated, cc_conv_winograd_double;
 extern const cc_conv_algo cc_conv_im2col;
 extern const cc_conv_algo cc_conv_reference;
 

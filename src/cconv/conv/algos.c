@@ -9,6 +9,7 @@ static const cc_conv_algo *const algos[][2] = {
     {[CC_F32] = &cc_conv_pointwise, [CC_F64] = &cc_conv_pointwise_double},
     {[CC_F32] = &cc_conv_winograd, [CC_F64] = &cc_conv_winograd_double},
     {[CC_F32] = &cc_conv_winograd_strided, [CC_F64] = &cc_conv_winograd_strided},
+    {[CC_F32] = &cc_conv_winograd_dilated, [CC_F64] = &cc_conv_winograd_dilated},
     {[CC_F32] = &cc_conv_direct, [CC_F64] = &cc_conv_direct_double},
     {[CC_F32] = &cc_conv_im2col, [CC_F64] = &cc_conv_im2col},
     {[CC_F32] = &cc_conv_reference, [CC_F64] = &cc_conv_reference},

@@ -168,7 +168,7 @@ cc_status cc_pad_forward(const cc_context *context, const cc_padding *padding, c
     CC_TRY(validate(padding));
     pad_job job = job_of(context, padding, x, y);
     job.value = value;
-    if (job.unit > 0)
+    if (job.last->padded * job.unit > 0)
         run(&job, padding->outer * job.padded_rows, job.last->padded * padding->inner, pad_rows);
     return CC_OK;
 }
