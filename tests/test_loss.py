@@ -149,6 +149,36 @@ def test_threads_do_not_change_bits(last):
     )
 
 
+@pytest.mark.parametrize("shape", [(2, 21, 9, 23), (1, 5, 130), (3, 2, 64), (2, 300, 3, 7)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_columns_agree_with_rows(shape, smoothing):
+    """Channels-first, positions are columns, of which vectors are made; a NaN stays in its own."""
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((2, *shape)).astype(np.float32) * np.float32(5)
+    x[rng.random(shape) < 0.02] = -np.inf
+    x[:, 0] = rng.standard_normal(x[:, 0].shape)
+    x[0, 1].flat[5] = np.nan
+    target = rng.integers(0, 2, (shape[0], *shape[2:]))
+    target[np.isneginf(np.take_along_axis(x, target[:, None], 1)[:, 0])] = 0
+    target[0].flat[:6] = -100
+    options = {"weight": rng.random(shape[1]).astype(np.float32), "reduction": "none", "label_smoothing": smoothing}
+    with np.errstate(invalid="ignore"):
+        losses, gradients = zip(
+            *(F.cross_entropy_forward(a, target, **options) for a in (x, channels_last(x))), strict=True
+        )
+        soft = [[f(a) for f in (F.softmax, F.log_softmax)] for a in (x, channels_last(x))]
+    np.testing.assert_allclose(*losses, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(*gradients, rtol=1e-5, atol=1e-6)
+    assert not losses[0][0].flat[5] and not gradients[0][0].reshape(shape[1], -1)[:, 5].any()
+    for first, last in zip(*soft, strict=True):
+        np.testing.assert_allclose(first, last, rtol=2e-6, atol=2e-6)
+    for backward, y in zip((F.softmax_backward, F.log_softmax_backward), soft[0], strict=True):
+        np.testing.assert_allclose(
+            backward(dy, y), backward(channels_last(dy), channels_last(y)), rtol=1e-5, atol=1e-5 * shape[1]
+        )
+    assert_same_bits(lambda: [*F.cross_entropy_forward(x, target, **options), *soft[0]])
+
+
 def test_layers():
     rng = np.random.default_rng(0)
     x, target, weight = rng.standard_normal((4, 3)), np.array([0, 2, 1, 1]), [1.0, 2.0, 0.5]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from bits import assert_same_bits
 from contract import channels_last, disguises
 
 from cconv import functional as F
@@ -49,6 +50,19 @@ def test_against_numpy(mode, shape, pad, dtype):
     dx = F.pad_backward(dy, pad, mode)
     assert dx.shape == shape and dx.dtype == dtype
     assert np.sum(F.pad(whole, pad, mode) * dy) == np.sum(whole * dx)
+
+
+@pytest.mark.parametrize("mode", NUMPY)
+@pytest.mark.parametrize("last", [False, True])
+def test_same_bits_for_any_thread_count(mode, last):
+    """Arrays that are worth several threads, where up to nine dy meet in one dx."""
+    x = np.random.default_rng(0).standard_normal((6, 20, 30, 34)).astype(np.float32)
+    x = channels_last(x) if last else x
+    y = F.pad(x, (29, 30, 28, 27), mode)
+    np.testing.assert_array_equal(y, np.pad(x, [(0, 0), (0, 0), (28, 27), (29, 30)], NUMPY[mode]))
+    wide = F.pad_backward(y.astype(np.float64), (29, 30, 28, 27), mode)
+    np.testing.assert_allclose(F.pad_backward(y, (29, 30, 28, 27), mode), wide, rtol=1e-4, atol=1e-3)
+    assert_same_bits(lambda: (F.pad(x, (29, 30, 28, 27), mode), F.pad_backward(y, (29, 30, 28, 27), mode)))
 
 
 @pytest.mark.parametrize("mode", NUMPY)
