@@ -115,6 +115,15 @@ def test_supported_geometry():
         F.conv2d(np.zeros((1, 8, 9, 9), np.float32), np.zeros((8, 8, 3, 3), np.float32), algo=ALGO)
 
 
+def test_phases_of_one_pixel():
+    """As many outputs as the dilation: the order of what is read and written is that of the image, not of a phase."""
+    pads, dilation = ((4, 2), (0, 0)), (3, 1)
+    for channels in (1, 4):
+        arrays = case(1, channels, 5, 3, 3, pads, dilation=dilation)
+        compare(arrays, dilation)
+        assert ALGO not in prepare(arrays[0].shape, arrays[1].shape, 1, pads, dilation).algorithms("forward")
+
+
 def test_auto_takes_it_in_a_layer():
     layer = nn.Conv2d(32, 32, 3, padding=2, dilation=2, rng=0)
     x = np.random.default_rng(0).standard_normal((4, 32, 16, 16)).astype(np.float32)

@@ -75,6 +75,9 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
         if (w->dilation[a] > w->output[a] || w->dilation[a] > w->input[a] ||
             w->pad_before[a] > (w->kernel[a] - 1) * w->dilation[a])
             return false;
+    /* A phase may have a single pixel, whose memory order is any, where an image has more. */
+    if ((conv->x_layout != CC_CHANNELS_LAST && conv->ic > 1) || (conv->y_layout != CC_CHANNELS_LAST && conv->oc > 1))
+        return false;
     if (phases_of(conv) < 2 || w->input[0] != 1 || w->kernel[0] != 1 || w->output[0] != 1 || w->pad_before[0] != 0)
         return false;
     const cc_conv dense = dense_of(conv, pass == CC_BACKWARD_DATA);
