@@ -15,9 +15,7 @@ from cconv import functional as F
 
 SCALE = max(1, int(os.environ.get("CCONV_EXACT", "1")))
 ROUNDING = {"winograd": {"forward": 2e-5, "backward_data": 2e-5, "backward_weight": 1e-4}}
-ROUNDING["winograd_strided"] = ROUNDING["winograd_dilated"] = ROUNDING["fft"] = ROUNDING["blocks"] = ROUNDING[
-    "winograd"
-]
+ROUNDING |= dict.fromkeys(("winograd_strided", "winograd_dilated", "fft", "blocks"), ROUNDING["winograd"])
 
 # (channels, out channels, size, kernel, stride, padding, groups)
 NETWORKS = """

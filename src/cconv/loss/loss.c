@@ -125,12 +125,12 @@ static void softmax_positions(void *argument, int64_t begin, int64_t end, int pa
         if (job->dtype == CC_F32 && job->dy == NULL)
             f32_softmax(job->kernels, (const float *)job->x + at, classes, inner, job->log, (float *)job->y + at);
         else if (job->dtype == CC_F32)
-            f32_softmax_backward((const float *)job->dy + at, (const float *)job->x + at, classes, inner, job->log,
+            f32_softmax_backward(job->kernels, (const float *)job->dy + at, (const float *)job->x + at, classes, inner, job->log,
                                  (float *)job->y + at);
         else if (job->dy == NULL)
             f64_softmax(job->kernels, (const double *)job->x + at, classes, inner, job->log, (double *)job->y + at);
         else
-            f64_softmax_backward((const double *)job->dy + at, (const double *)job->x + at, classes, inner, job->log,
+            f64_softmax_backward(job->kernels, (const double *)job->dy + at, (const double *)job->x + at, classes, inner, job->log,
                                  (double *)job->y + at);
     }
 }
