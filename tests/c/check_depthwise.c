@@ -160,7 +160,8 @@ static void run_plane(check *c, cc_dtype type)
                             .width = large ? 28 : check_integer(c, 1, 12), .stride = large ? 1 : check_integer(c, 1, 2),
                             .top = large ? 1 : check_integer(c, 0, 3), .left = large ? 1 : check_integer(c, 0, 3),
                             .ahead = (cc_ahead)check_integer(c, 0, 2),
-                            .past = !large && check_integer(c, 0, 1) == 1};
+                            .past = !large && check_integer(c, 0, 1) == 1,
+                            .slides = large || check_integer(c, 0, 1) == 1};
     p.begin = large ? 0 : check_integer(c, 0, (p.channels - 1) / lanes) * lanes;
     p.end = large || check_integer(c, 0, 1) == 0 ? p.channels : check_integer(c, p.begin + 1, p.channels);
     p.out_height = large ? 28 : check_integer(c, 1, 12);
@@ -204,14 +205,24 @@ static void run_plane(check *c, cc_dtype type)
     kernels->convolve_plane[type](&p, first, last, x.data, w.data, biased ? bias.data : NULL,
                                   added ? residual.data : NULL, relu, y.data);
     compare(c, type, &y, 40);
+    cc_depthwise_plane other = p; /* sums are in the same order either way */
+    other.slides = !p.slides;
+    const int64_t element = type == CC_F32 ? 4 : 8;
+    void *again = check_copy(c, y.data, y_size * element, 8);
+    kernels->convolve_plane[type](&other, first, last, x.data, w.data, biased ? bias.data : NULL,
+                                  added ? residual.data : NULL, relu, again);
+    EXPECT(c, memcmp(again, y.data, (size_t)(y_size * element)) == 0);
     BENCH(c, flops, "FLOP", kernels->convolve_plane[type](&p, 0, p.out_height, x.data, w.data, NULL, NULL, false, y.data));
 
     SLOT(c, depthwise.spread_plane);
     if (p.stride == 2) {
         numbers dx = {.data = x.data, .exact = spread, .n = x_size};
-        x.data = check_copy(c, x.data, x_size * (type == CC_F32 ? 4 : 8), 8);
+        x.data = check_copy(c, x.data, x_size * element, 8);
+        void *same = check_copy(c, x.data, x_size * element, 8);
         kernels->spread_plane[type](&p, (p.top + 1) / 2 - 1, (p.height + p.top) / 2, dy.data, w.data, beside.data, dx.data);
         compare(c, type, &dx, 40);
+        kernels->spread_plane[type](&other, (p.top + 1) / 2 - 1, (p.height + p.top) / 2, dy.data, w.data, beside.data, same);
+        EXPECT(c, memcmp(same, dx.data, (size_t)(x_size * element)) == 0);
     }
 
     SLOT(c, depthwise.gradient_plane);

@@ -4,15 +4,20 @@
 
 #define TAPS 9
 
-/* Rows of a strip: as many as kernels take at once in the middle of a plane, so often that a strip has this many
+/* Rows of a strip: as many as tiles or slides take at once in the middle of a plane, so often that a strip has this many
  * elements. */
-#define STEP 6
+#define TILE_STEP 6
+#define SLIDE_STEP 4
 #define STRIP_ELEMENTS (1 << 14)
 
 /* Pixels of at least so many bytes are done in blocks of channels: pixels that far apart share few sets of the nearest
  * cache, and of whole ones too few stay there. */
 #define LONG_PIXEL 2048
 #define BLOCK_BYTES 512
+
+/* Where vectors slide along the rows instead: the least sets, and what a block of the gradient for the weights has. */
+#define SETS 16
+#define SLIDING_BYTES 768
 
 /* What two arrays together may have before they are asked for ahead and written past the caches: a good part of a large
  * last-level cache. */
@@ -68,6 +73,17 @@ static int64_t lanes_of(const planes_job *job)
     return job->dtype == CC_F32 ? job->context->kernels->lanes : job->context->kernels->lanes / 2;
 }
 
+/* Whether vectors of channels slide along the rows: where the last one is a part, which tiles would take window by window;
+ * and where x and y stay in the caches and pixels, which lie apart, do not meet in few sets of the nearest one (64 take a
+ * page). The gradient for the weights of short pixels is as fast in tiles. */
+static bool slides(const planes_job *job, cc_pass pass, int64_t pixel)
+{
+    if (job->plane.channels % lanes_of(job) != 0)
+        return true;
+    const int64_t lines = pixel / 64, sets = pixel % 64 != 0 ? 64 : 64 / (lines & -lines);
+    return job->plane.ahead == CC_AHEAD_NOTHING && sets >= SETS && (pass != CC_BACKWARD_WEIGHT || pixel >= LONG_PIXEL / 2);
+}
+
 static planes_job job_of(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
     const cc_window *w = &conv->window;
@@ -79,14 +95,17 @@ static planes_job job_of(const cc_context *context, const cc_conv *conv, cc_pass
                                      .top = w->pad_before[1], .left = w->pad_before[2]};
     cc_depthwise_plane *p = &job.plane;
     const int64_t pixel = p->channels * (int64_t)cc_dtype_size(job.dtype);
-    job.block = pixel < LONG_PIXEL ? p->channels : BLOCK_BYTES / (int64_t)cc_dtype_size(job.dtype);
-    job.blocks = cc_ceil_div(p->channels, job.block);
     const int64_t x_bytes = p->height * p->width * pixel, y_bytes = p->out_height * p->out_width * pixel;
     if (job.planes * (x_bytes + y_bytes) > AHEAD_BYTES) {
         const bool gathers = pass == CC_FORWARD || (back && !job.spread);
         p->ahead = gathers || pixel <= SHORT_PIXEL ? CC_AHEAD_IN_ORDER : CC_AHEAD_BELOW;
         p->past = true;
     }
+    p->slides = slides(&job, pass, pixel);
+    const int64_t bytes = p->slides ? (pass == CC_BACKWARD_WEIGHT ? SLIDING_BYTES : pixel)
+                          : pixel < LONG_PIXEL ? pixel : BLOCK_BYTES;
+    job.block = bytes / (int64_t)cc_dtype_size(job.dtype);
+    job.blocks = cc_ceil_div(p->channels, job.block);
     job.source_bytes = back ? y_bytes : x_bytes;
     job.target_bytes = back ? x_bytes : y_bytes;
     job.lines = p->out_height;
@@ -105,7 +124,8 @@ static planes_job job_of(const cc_context *context, const cc_conv *conv, cc_pass
         p->left = 2 - p->left;
         row = p->out_width * p->channels;
     }
-    job.strip_lines = STEP * cc_max(1, STRIP_ELEMENTS / STEP / row);
+    const int64_t step = p->slides ? SLIDE_STEP : TILE_STEP;
+    job.strip_lines = step * cc_max(1, STRIP_ELEMENTS / step / row);
     job.strips = cc_max(1, cc_ceil_div(job.lines - 1, job.strip_lines));
     job.items = job.planes * job.strips;
     job.size = cc_ceil_div(p->channels, lanes_of(&job)) * lanes_of(&job) * TAPS;
