@@ -112,8 +112,9 @@ static bool lies_last(cc_layout layout, int64_t channels, const int64_t spatial[
 
 static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
+    (void)context;
     (void)pass;
-    if (cc_depthwise_rows_suit(context, conv))
+    if (cc_depthwise_rows_suit(conv))
         return true;
     return conv->groups == conv->ic && lies_last(conv->x_layout, conv->ic, conv->window.input) &&
            lies_last(conv->y_layout, conv->oc, conv->window.output);
@@ -123,8 +124,9 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
 static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
     const cc_window *w = &conv->window;
+    (void)context;
     (void)pass;
-    return conv->groups > 1 && (!cc_depthwise_rows_suit(context, conv) || w->input[2] > (w->stride[2] > 1 ? 12 : 8));
+    return conv->groups > 1 && (!cc_depthwise_rows_suit(conv) || w->input[2] > (w->stride[2] > 1 ? 12 : 8));
 }
 
 static cc_walk walk_of(const cc_context *context, const cc_conv *conv, cc_pass pass)
@@ -175,7 +177,7 @@ static cc_status run_images(depthwise_job *job, cc_pass pass, const void *w)
 static cc_status forward(const cc_context *context, const cc_conv *conv, const void *x, const void *w,
                          const void *b, const cc_epilogue *epilogue, void *y)
 {
-    if (cc_depthwise_rows_suit(context, conv))
+    if (cc_depthwise_rows_suit(conv))
         return cc_depthwise_rows_forward(context, conv, x, w, b, epilogue, y);
     if (cc_planes_suit(conv))
         return cc_planes_forward(context, conv, x, w, b, epilogue, y);
@@ -191,7 +193,7 @@ static cc_status forward(const cc_context *context, const cc_conv *conv, const v
 static cc_status backward_data(const cc_context *context, const cc_conv *conv, const void *dy, const void *w,
                                const void *residual, void *dx)
 {
-    if (cc_depthwise_rows_suit(context, conv))
+    if (cc_depthwise_rows_suit(conv))
         return cc_depthwise_rows_backward_data(context, conv, dy, w, residual, dx);
     if (cc_planes_suit(conv))
         return cc_planes_backward_data(context, conv, dy, w, residual, dx);
@@ -207,7 +209,7 @@ static cc_status backward_data(const cc_context *context, const cc_conv *conv, c
 static cc_status backward_weight(const cc_context *context, const cc_conv *conv, const void *x, const void *dy,
                                  void *dw)
 {
-    if (cc_depthwise_rows_suit(context, conv))
+    if (cc_depthwise_rows_suit(conv))
         return cc_depthwise_rows_backward_weight(context, conv, x, dy, dw);
     if (cc_planes_suit(conv))
         return cc_planes_backward_weight(context, conv, x, dy, dw);

@@ -7,10 +7,8 @@
 
 #define TAPS 9
 
-/* Floats of the rows that are copied at once, of the first-level cache; and of the longest row. */
-#define COPY (1 << 12)
-#define LONGEST (1 << 13)
-/* Rows of a strip are a multiple of what kernels take at once. */
+/* Rows of a strip: vectors go down them one beside the other, so that as many floats stay in the first-level cache. */
+#define STRIP (1 << 12)
 #define ROWS 4
 
 /* Multiply-adds worth a thread, some microseconds. */
@@ -29,11 +27,9 @@ typedef struct rows_job {
     bool back, spread;
     int64_t n, channels, depth; /* planes follow one another in this order */
     int64_t rows, strips;       /* of what is made: rows of a strip, strips of a plane */
-    int64_t high;               /* rows that a strip may copy */
     int64_t source, target;     /* floats of a plane */
     const float *x, *w, *b;
     float *y;
-    float *copies; /* per part */
 
     int64_t block, blocks, chunks;
     float *partial; /* per part, for each channel of a block the sums of each tap, lane by lane */
@@ -55,20 +51,16 @@ static rows_job job_of(const cc_context *context, const cc_conv *conv, cc_pass p
     if (back && !job.spread) /* a convolution of dy with the weights turned around */
         *p = (cc_depthwise_rows){.height = w->output[1], .width = w->output[2], .out_height = w->input[1],
                                 .out_width = w->input[2], .stride = 1, .top = 2 - p->top, .left = 2 - p->left};
-    const int64_t lanes = lanes_of(&job), made = job.spread ? p->height : p->out_height;
-    p->pitch = job.spread ? cc_depthwise_pitch(lanes, p->out_width, (p->width + 1) / 2, 1)
-                          : cc_depthwise_pitch(lanes, p->width, p->out_width, p->stride);
-    const int64_t copied = COPY / p->pitch, fit = job.spread ? (copied - 2) * 2 : (copied - 3) / p->stride + 1;
-    job.strips = cc_ceil_div(made, cc_max(ROWS, fit));
+    const int64_t made = job.spread ? p->height : p->out_height, wide = cc_max(p->width, p->out_width);
+    job.strips = cc_ceil_div(made, cc_max(ROWS, STRIP / wide));
     job.rows = cc_min(made, cc_ceil_div(cc_ceil_div(made, job.strips), ROWS) * ROWS);
     job.strips = cc_ceil_div(made, job.rows);
-    job.high = job.spread ? job.rows / 2 + 2 : (job.rows - 1) * p->stride + 3;
     job.source = job.spread ? p->out_height * p->out_width : p->height * p->width;
     job.target = job.spread ? p->height * p->width : p->out_height * p->out_width;
     return job;
 }
 
-bool cc_depthwise_rows_suit(const cc_context *context, const cc_conv *conv)
+bool cc_depthwise_rows_suit(const cc_conv *conv)
 {
     const cc_window *w = &conv->window;
     const bool first = conv->ic > 1 && conv->x_layout == CC_CHANNELS_FIRST && conv->y_layout == CC_CHANNELS_FIRST;
@@ -79,44 +71,40 @@ bool cc_depthwise_rows_suit(const cc_context *context, const cc_conv *conv)
     for (int a = 1; a < CC_AXES; a++)
         if (w->kernel[a] != 3 || w->dilation[a] != 1 || w->pad_before[a] > 2)
             return false;
-    return cc_depthwise_pitch(context->kernels->lanes, w->input[2], w->output[2], w->stride[2]) <= LONGEST &&
-           cc_depthwise_pitch(context->kernels->lanes, w->output[2], w->input[2], 1) <= LONGEST;
+    return true;
 }
 
-/* Threads, and memory: `bytes`, which are returned, and a copy of rows for each, with zeros where padding is. */
-static cc_status provide(rows_job *job, int64_t items, size_t bytes_of_part, size_t bytes, int *parts, void **memory)
+static int parts_of(const rows_job *job, int64_t items)
 {
-    const cc_context *context = job->context;
     const double products = (double)(job->n * job->channels * job->depth * cc_min(job->source, job->target)) * TAPS;
-    *parts = cc_parts(context->pool, items, cc_max(1, (int64_t)((double)items * GRAIN / products)));
-    const int64_t size = job->high * job->plane.pitch;
-    const size_t copies = (size_t)(*parts * size) * sizeof(float);
-    job->copies = cc_arena_alloc(context->arena, copies + (size_t)*parts * bytes_of_part + bytes);
-    if (job->copies == NULL)
-        return CC_ERR_MEMORY;
-    memset(job->copies, 0, copies);
-    *memory = job->copies + *parts * size;
-    return CC_OK;
+    return cc_parts(job->context->pool, items, cc_max(1, (int64_t)((double)items * GRAIN / products)));
 }
-
-static float *copy_of(const rows_job *job, int part) { return job->copies + part * job->high * job->plane.pitch; }
 
 /* Items are the strips of all planes. */
 static void make_strips(void *argument, int64_t begin, int64_t end, int part)
 {
     const rows_job *job = argument;
+    (void)part;
     const cc_depthwise_kernels *kernels = &job->context->kernels->depthwise;
     const cc_depthwise_rows *p = &job->plane;
     const int64_t made = job->spread ? p->height : p->out_height;
+    int64_t plane = begin / job->strips, strip = begin % job->strips, channel = plane / job->depth % job->channels;
     for (int64_t item = begin; item < end; item++) {
-        const int64_t plane = item / job->strips, first = item % job->strips * job->rows;
-        const int64_t last = cc_min(made, first + job->rows), channel = plane / job->depth % job->channels;
+        const int64_t first = strip * job->rows, last = cc_min(made, first + job->rows);
         const float *x = job->x + plane * job->source, *w = job->w + channel * TAPS;
-        float *y = job->y + plane * job->target, *copy = copy_of(job, part);
+        float *y = job->y + plane * job->target;
         if (job->spread)
-            kernels->spread_rows(p, first, last, x, w, copy, y);
+            kernels->spread_rows(p, first, last, x, w, y);
         else
-            kernels->convolve_rows(p, first, last, x, w, job->b != NULL ? job->b[channel] : 0, copy, y);
+            kernels->convolve_rows(p, first, last, x, w, job->b != NULL ? job->b[channel] : 0, y);
+        if (++strip == job->strips) { /* a division costs as much as a row */
+            strip = 0;
+            plane++;
+            if (job->depth == 1 || plane % job->depth == 0)
+                channel++;
+            if (channel == job->channels)
+                channel = 0;
+        }
     }
 }
 
@@ -125,16 +113,16 @@ static cc_status make(rows_job *job, const float *w, const float *scale)
 {
     const int64_t items = job->n * job->channels * job->depth * job->strips;
     const bool turned = job->back && !job->spread;
-    int parts;
-    void *memory;
-    CC_TRY(provide(job, items, 0, (size_t)(job->channels * TAPS) * sizeof(float), &parts, &memory));
-    float *packed = memory;
-    for (int64_t c = 0; c < job->channels; c++)
+    const size_t bytes = (size_t)(job->channels * TAPS) * sizeof(float);
+    float *packed = turned || scale != NULL ? cc_arena_alloc(job->context->arena, bytes) : NULL;
+    if (packed == NULL && (turned || scale != NULL))
+        return CC_ERR_MEMORY;
+    for (int64_t c = 0; c < job->channels && packed != NULL; c++)
         for (int t = 0; t < TAPS; t++)
             packed[c * TAPS + t] = w[c * TAPS + (turned ? TAPS - 1 - t : t)] * (scale != NULL ? scale[c] : 1);
-    job->w = packed;
-    cc_parallel_for(job->context->pool, parts, items, make_strips, job);
-    cc_arena_free(job->context->arena, job->copies);
+    job->w = packed != NULL ? packed : w;
+    cc_parallel_for(job->context->pool, parts_of(job, items), items, make_strips, job);
+    cc_arena_free(job->context->arena, packed);
     return CC_OK;
 }
 
@@ -184,22 +172,23 @@ static void drain(float *partial, int64_t lanes, double *sums)
 }
 
 /* The strips of a channel's planes of an image; `seen` positions are summed before and, returned, behind it. */
-static int64_t sum_channel(const rows_job *job, int64_t image, int64_t channel, int64_t seen, float *copy,
-                           float *partial, double *sums)
+static int64_t sum_channel(const rows_job *job, int64_t image, int64_t channel, int64_t seen, float *partial,
+                           double *sums)
 {
     const cc_depthwise_rows *p = &job->plane;
-    const int64_t lanes = lanes_of(job), first_plane = (image * job->channels + channel) * job->depth;
-    for (int64_t i = 0; i < job->depth * job->strips; i++) {
-        const int64_t plane = first_plane + i / job->strips, first = i % job->strips * job->rows;
-        const int64_t last = cc_min(p->out_height, first + job->rows);
-        job->context->kernels->depthwise.gradient_rows(p, first, last, job->x + plane * job->source,
-                                                      job->y + plane * job->target, copy, partial);
-        seen += (last - first) * cc_ceil_div(p->out_width, lanes);
-        if (seen >= POSITIONS) {
-            drain(partial, lanes, sums);
-            seen = 0;
+    const int64_t lanes = lanes_of(job), vectors = cc_ceil_div(p->out_width, lanes);
+    const int64_t first_plane = (image * job->channels + channel) * job->depth;
+    for (int64_t plane = first_plane; plane < first_plane + job->depth; plane++)
+        for (int64_t first = 0; first < p->out_height; first += job->rows) {
+            const int64_t last = cc_min(p->out_height, first + job->rows);
+            job->context->kernels->depthwise.gradient_rows(p, first, last, job->x + plane * job->source,
+                                                          job->y + plane * job->target, partial);
+            seen += (last - first) * vectors;
+            if (seen >= POSITIONS) {
+                drain(partial, lanes, sums);
+                seen = 0;
+            }
         }
-    }
     return seen;
 }
 
@@ -218,8 +207,7 @@ static void sum_items(void *argument, int64_t begin, int64_t end, int part)
         for (int64_t i = chunk * job->n / job->chunks; i < (chunk + 1) * job->n / job->chunks; i++) {
             int64_t after = seen;
             for (int64_t c = first; c < last; c++)
-                after = sum_channel(job, i, c, seen, copy_of(job, part), partial + (c - first) * TAPS * lanes,
-                                    sums + c * TAPS);
+                after = sum_channel(job, i, c, seen, partial + (c - first) * TAPS * lanes, sums + c * TAPS);
             seen = after;
         }
         for (int64_t c = first; c < last; c++)
@@ -251,11 +239,12 @@ cc_status cc_depthwise_rows_backward_weight(const cc_context *context, const cc_
     job.chunks = cc_min(job.n, cc_ceil_div(ITEMS, job.blocks));
     const int64_t items = job.blocks * job.chunks, size = job.channels * TAPS;
     const size_t of_part = (size_t)(job.block * TAPS * lanes_of(&job)) * sizeof(float);
-    int parts;
-    void *memory;
-    CC_TRY(provide(&job, items, of_part, (size_t)(job.chunks * size) * sizeof(double), &parts, &memory));
-    job.partial = memory;
-    job.sums = (double *)(void *)((char *)memory + (size_t)parts * of_part);
+    const int parts = parts_of(&job, items);
+    char *memory = cc_arena_alloc(context->arena, (size_t)parts * of_part + (size_t)(job.chunks * size) * sizeof(double));
+    if (memory == NULL)
+        return CC_ERR_MEMORY;
+    job.partial = (float *)(void *)memory;
+    job.sums = (double *)(void *)(memory + (size_t)parts * of_part);
     cc_parallel_for(context->pool, parts, items, sum_items, &job);
     bool apart = false;
     if (!cc_pool_rehearses(context->pool)) {
@@ -263,6 +252,6 @@ cc_status cc_depthwise_rows_backward_weight(const cc_context *context, const cc_
         for (int64_t i = 0; i < size && !apart; i++)
             ((float *)dw)[i] += (float)job.sums[i];
     }
-    cc_arena_free(context->arena, job.copies);
+    cc_arena_free(context->arena, memory);
     return apart ? cc_conv_apart_backward_weight(&cc_conv_depthwise, context, conv, x, dy, dw) : CC_OK;
 }

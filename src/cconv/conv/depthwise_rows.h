@@ -7,7 +7,7 @@
 #include "conv.h"
 
 /* The conv is resolved. */
-bool cc_depthwise_rows_suit(const cc_context *context, const cc_conv *conv);
+bool cc_depthwise_rows_suit(const cc_conv *conv);
 
 /* As the passes of an algorithm. */
 cc_status cc_depthwise_rows_forward(const cc_context *context, const cc_conv *conv, const void *x, const void *w,

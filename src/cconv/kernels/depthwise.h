@@ -59,22 +59,11 @@ typedef struct cc_depthwise_plane {
 
 /* Rows of a plane of one channel of floats, and 3x3 windows one or two pixels apart:
  *
- *   y(r, c) = bias + SUM over h, k < 3  x(r*stride + h - top, c*stride + k - left) * w(h, k)      x = 0 beyond its edges
- *
- * Each call copies the rows it reads; rows of the copy are `pitch` floats, cc_depthwise_pitch, and the caller has set all
- * of them to zero before the first of any number of calls with these sizes. */
+ *   y(r, c) = bias + SUM over h, k < 3  x(r*stride + h - top, c*stride + k - left) * w(h, k)      x = 0 beyond its edges */
 typedef struct cc_depthwise_rows {
     int64_t height, width, out_height, out_width;
     int64_t stride, top, left; /* 1 or 2, and 0 to 2 */
-    int64_t pitch;
 } cc_depthwise_rows;
-
-/* Of a copy of rows that are so wide, for windows so far apart that make rows of `out` floats; and of a copy of y. */
-static inline int64_t cc_depthwise_pitch(int64_t lanes, int64_t width, int64_t out, int64_t stride)
-{
-    const int64_t columns = (width + stride - 1) / stride, most = columns > out + 2 ? columns : out + 2;
-    return stride * (2 * lanes + (most + lanes - 1) / lanes * lanes);
-}
 
 typedef struct cc_depthwise_kernels {
     /* Rows first <= r < last of y. */
@@ -103,17 +92,16 @@ typedef struct cc_depthwise_kernels {
     /* y[c] = SUM over j < multiplier  x[c*multiplier + j] */
     void (*fold[2])(const void *x, int64_t n, int64_t multiplier, void *y);
 
-    /* Rows first <= r < last of y, by a copy of (last - first - 1) * stride + 3 rows. */
+    /* Rows first <= r < last of y. */
     void (*convolve_rows)(const cc_depthwise_rows *p, int64_t first, int64_t last, const float *x, const float *w,
-                           float bias, float *copy, float *y);
+                           float bias, float *y);
     /* sums(h, k, l) += SUM over those rows and c  x(r*stride + h - top, c*stride + k - left) * y(r, c), c % lanes = l */
     void (*gradient_rows)(const cc_depthwise_rows *p, int64_t first, int64_t last, const float *x, const float *y,
-                           float *copy, float *sums);
-    /* The transposed, at stride 2: rows first <= r < last of x, by a copy of (last - first) / 2 + 2 rows of y; its pitch is
-     * that of windows 1 apart which make rows of width / 2 + 2.
+                           float *sums);
+    /* The transposed, at stride 2: rows first <= r < last of x.
      *   x(r*2 + h - top, c*2 + k - left) = SUM  y(r, c) * w(h, k) */
     void (*spread_rows)(const cc_depthwise_rows *p, int64_t first, int64_t last, const float *y, const float *w,
-                         float *copy, float *x);
+                         float *x);
 } cc_depthwise_kernels;
 
 #endif

@@ -172,12 +172,17 @@ CC_INLINE void vdstore(double *p, vecd v) { *(vecd_unaligned *)p = v; }
 CC_INLINE __mmask16 vpart(int64_t n) { return (__mmask16)((1u << n) - 1); }
 CC_INLINE vec vload_part(const float *p, int64_t n) { return (vec)_mm512_maskz_loadu_ps(vpart(n), p); }
 CC_INLINE void vstore_part(float *p, int64_t n, vec v) { _mm512_mask_storeu_ps(p, vpart(n), (__m512)v); }
+/* Lanes first <= l < last, and what lies there; zeros in the others, which are not read. */
+CC_INLINE vmask vlanes(int64_t first, int64_t last) { return (vmask)(vpart(last) & ~vpart(first)); }
+CC_INLINE vec vload_lanes(const float *p, vmask lanes) { return (vec)_mm512_maskz_loadu_ps(lanes, p); }
 CC_INLINE vecd vdload_part(const double *p, int64_t n) { return (vecd)_mm512_maskz_loadu_pd((__mmask8)vpart(n), p); }
 CC_INLINE void vdstore_part(double *p, int64_t n, vecd v) { _mm512_mask_storeu_pd(p, (__mmask8)vpart(n), (__m512d)v); }
 #elif CC_LANES == 8
 CC_INLINE __m256i vpart(int64_t n) { return (__m256i)((veci){0, 1, 2, 3, 4, 5, 6, 7} < (int32_t)n); }
 CC_INLINE vec vload_part(const float *p, int64_t n) { return (vec)_mm256_maskload_ps(p, vpart(n)); }
 CC_INLINE void vstore_part(float *p, int64_t n, vec v) { _mm256_maskstore_ps(p, vpart(n), (__m256)v); }
+CC_INLINE vmask vlanes(int64_t first, int64_t last) { return (vmask)(vpart(last) & ~vpart(first)); }
+CC_INLINE vec vload_lanes(const float *p, vmask lanes) { return (vec)_mm256_maskload_ps(p, (__m256i)lanes); }
 CC_INLINE __m256i vdpart(int64_t n) { return (__m256i)((vecl){0, 1, 2, 3} < n); }
 CC_INLINE vecd vdload_part(const double *p, int64_t n) { return (vecd)_mm256_maskload_pd(p, vdpart(n)); }
 CC_INLINE void vdstore_part(double *p, int64_t n, vecd v) { _mm256_maskstore_pd(p, vdpart(n), (__m256d)v); }
@@ -190,6 +195,15 @@ CC_INLINE void vstore_part(float *p, int64_t n, vec v)
 {
     for (int64_t i = 0; i < n; i++)
         p[i] = v[i];
+}
+CC_INLINE vmask vlanes(int64_t first, int64_t last)
+{
+    const veci lane = {0, 1, 2, 3};
+    return (lane >= (int32_t)first) & (lane < (int32_t)last);
+}
+CC_INLINE vec vload_lanes(const float *p, vmask lanes)
+{
+    return (vec){lanes[0] ? p[0] : 0, lanes[1] ? p[1] : 0, lanes[2] ? p[2] : 0, lanes[3] ? p[3] : 0};
 }
 CC_INLINE vecd vdload_part(const double *p, int64_t n) { return (vecd){n > 0 ? p[0] : 0, n > 1 ? p[1] : 0}; }
 CC_INLINE void vdstore_part(double *p, int64_t n, vecd v)
