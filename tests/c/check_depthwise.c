@@ -282,6 +282,18 @@ static void run_rows(check *c)
     compare(c, CC_F32, &sums, 300);
     BENCH(c, flops, "FLOP", kernels->gradient_rows(&p, first, last, x.data, dy.data, sums.data));
 
+    SLOT(c, depthwise.drain_rows);
+    double exact[9], found[9];
+    for (int t = 0; t < 9; t++) {
+        exact[t] = found[t] = 0.25;
+        for (int64_t l = 0; l < lanes; l++)
+            exact[t] += (double)((const float *)sums.data)[t * lanes + l];
+    }
+    kernels->drain_rows(sums.data, found);
+    check_near_f64(c, found, exact, 9, 2.3e-16, 300);
+    memset(sums.exact, 0, (size_t)(9 * lanes) * 8);
+    compare(c, CC_F32, &sums, 0);
+
     SLOT(c, depthwise.spread_rows);
     if (p.stride == 2) {
         kernels->spread_rows(&p, begin, stop, dy.data, w.data, dx.data);

@@ -76,7 +76,7 @@ bool cc_depthwise_rows_suit(const cc_conv *conv)
 
 static int parts_of(const rows_job *job, int64_t items)
 {
-    const double products = (double)(job->n * job->channels * job->depth * cc_min(job->source, job->target)) * TAPS;
+    const double products = (double)(job->n * job->channels * job->depth * cc_max(job->source, job->target)) * TAPS;
     return cc_parts(job->context->pool, items, cc_max(1, (int64_t)((double)items * GRAIN / products)));
 }
 
@@ -158,19 +158,6 @@ cc_status cc_depthwise_rows_backward_data(const cc_context *context, const cc_co
     return CC_OK;
 }
 
-/* sums += the lanes of each tap, which become zero. */
-static void drain(float *partial, int64_t lanes, double *sums)
-{
-    for (int t = 0; t < TAPS; t++, partial += lanes) {
-        double sum[4] = {0};
-        for (int64_t l = 0; l < lanes; l += 4)
-            for (int i = 0; i < 4; i++)
-                sum[i] += (double)partial[l + i];
-        sums[t] += (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    }
-    memset(partial - TAPS * lanes, 0, (size_t)(TAPS * lanes) * sizeof(float));
-}
-
 /* The strips of a channel's planes of an image; `seen` positions are summed before and, returned, behind it. */
 static int64_t sum_channel(const rows_job *job, int64_t image, int64_t channel, int64_t seen, float *partial,
                            double *sums)
@@ -185,7 +172,7 @@ static int64_t sum_channel(const rows_job *job, int64_t image, int64_t channel, 
                                                           job->y + plane * job->target, partial);
             seen += (last - first) * vectors;
             if (seen >= POSITIONS) {
-                drain(partial, lanes, sums);
+                job->context->kernels->depthwise.drain_rows(partial, sums);
                 seen = 0;
             }
         }
@@ -211,7 +198,7 @@ static void sum_items(void *argument, int64_t begin, int64_t end, int part)
             seen = after;
         }
         for (int64_t c = first; c < last; c++)
-            drain(partial + (c - first) * TAPS * lanes, lanes, sums + c * TAPS);
+            job->context->kernels->depthwise.drain_rows(partial + (c - first) * TAPS * lanes, sums + c * TAPS);
     }
 }
 

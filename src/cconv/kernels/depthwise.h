@@ -98,6 +98,8 @@ typedef struct cc_depthwise_kernels {
     /* sums(h, k, l) += SUM over those rows and c  x(r*stride + h - top, c*stride + k - left) * y(r, c), c % lanes = l */
     void (*gradient_rows)(const cc_depthwise_rows *p, int64_t first, int64_t last, const float *x, const float *y,
                            float *sums);
+    /* sum(h, k) += SUM over l  sums(h, k, l), which become zero */
+    void (*drain_rows)(float *sums, double *sum);
     /* The transposed, at stride 2: rows first <= r < last of x.
      *   x(r*2 + h - top, c*2 + k - left) = SUM  y(r, c) * w(h, k) */
     void (*spread_rows)(const cc_depthwise_rows *p, int64_t first, int64_t last, const float *y, const float *w,
