@@ -160,10 +160,11 @@ static void run_plane(check *c, cc_dtype type)
                             .width = large ? 28 : check_integer(c, 1, 12), .stride = large ? 1 : check_integer(c, 1, 2),
                             .top = large ? 1 : check_integer(c, 0, 3), .left = large ? 1 : check_integer(c, 0, 3),
                             .ahead = (cc_ahead)check_integer(c, 0, 2),
-                            .past = !large && check_integer(c, 0, 1) == 1,
-                            .slides = large || check_integer(c, 0, 1) == 1};
+                            .past = !large && check_integer(c, 0, 1) == 1};
     p.begin = large ? 0 : check_integer(c, 0, (p.channels - 1) / lanes) * lanes;
     p.end = large || check_integer(c, 0, 1) == 0 ? p.channels : check_integer(c, p.begin + 1, p.channels);
+    const bool whole = (p.end - p.begin) % lanes == 0;
+    p.slides = large || !whole || check_integer(c, 0, 1) == 1;
     p.out_height = large ? 28 : check_integer(c, 1, 12);
     p.out_width = large ? 28 : check_integer(c, 1, 12);
     const int64_t weights = cc_ceil_div(p.channels, lanes) * lanes * 9;
@@ -206,7 +207,7 @@ static void run_plane(check *c, cc_dtype type)
                                   added ? residual.data : NULL, relu, y.data);
     compare(c, type, &y, 40);
     cc_depthwise_plane other = p; /* sums are in the same order either way */
-    other.slides = !p.slides;
+    other.slides = !whole || !p.slides;
     const int64_t element = type == CC_F32 ? 4 : 8;
     void *again = check_copy(c, y.data, y_size * element, 8);
     kernels->convolve_plane[type](&other, first, last, x.data, w.data, biased ? bias.data : NULL,

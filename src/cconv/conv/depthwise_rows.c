@@ -7,7 +7,7 @@
 
 #define TAPS 9
 
-/* Rows of a strip: vectors go down them one beside the other, so that as many floats stay in the first-level cache. */
+/* Floats of a strip, and at least so many rows: vectors go down them one beside the other, in the first-level cache. */
 #define STRIP (1 << 12)
 #define ROWS 4
 
@@ -53,7 +53,7 @@ static rows_job job_of(const cc_context *context, const cc_conv *conv, cc_pass p
                                 .out_width = w->input[2], .stride = 1, .top = 2 - p->top, .left = 2 - p->left};
     const int64_t made = job.spread ? p->height : p->out_height, wide = cc_max(p->width, p->out_width);
     job.strips = cc_ceil_div(made, cc_max(ROWS, STRIP / wide));
-    job.rows = cc_min(made, cc_ceil_div(cc_ceil_div(made, job.strips), ROWS) * ROWS);
+    job.rows = cc_ceil_div(made, job.strips);
     job.strips = cc_ceil_div(made, job.rows);
     job.source = job.spread ? p->out_height * p->out_width : p->height * p->width;
     job.target = job.spread ? p->height * p->width : p->out_height * p->out_width;
@@ -113,14 +113,16 @@ static cc_status make(rows_job *job, const float *w, const float *scale)
 {
     const int64_t items = job->n * job->channels * job->depth * job->strips;
     const bool turned = job->back && !job->spread;
-    const size_t bytes = (size_t)(job->channels * TAPS) * sizeof(float);
-    float *packed = turned || scale != NULL ? cc_arena_alloc(job->context->arena, bytes) : NULL;
-    if (packed == NULL && (turned || scale != NULL))
-        return CC_ERR_MEMORY;
-    for (int64_t c = 0; c < job->channels && packed != NULL; c++)
-        for (int t = 0; t < TAPS; t++)
-            packed[c * TAPS + t] = w[c * TAPS + (turned ? TAPS - 1 - t : t)] * (scale != NULL ? scale[c] : 1);
-    job->w = packed != NULL ? packed : w;
+    float *packed = NULL;
+    job->w = w;
+    if (turned || scale != NULL) {
+        job->w = packed = cc_arena_alloc(job->context->arena, (size_t)(job->channels * TAPS) * sizeof(float));
+        if (packed == NULL)
+            return CC_ERR_MEMORY;
+        for (int64_t c = 0; c < job->channels; c++)
+            for (int t = 0; t < TAPS; t++)
+                packed[c * TAPS + t] = w[c * TAPS + (turned ? TAPS - 1 - t : t)] * (scale != NULL ? scale[c] : 1);
+    }
     cc_parallel_for(job->context->pool, parts_of(job, items), items, make_strips, job);
     cc_arena_free(job->context->arena, packed);
     return CC_OK;

@@ -53,7 +53,9 @@ typedef struct cc_depthwise_plane {
     int64_t stride, top, left;
     int64_t begin, end; /* of the channels, the first of a vector, and one behind the last */
     cc_ahead ahead;
-    bool slides; /* vectors of channels go along rows, or tiles of windows through all channels (depthwise_plane.inc) */
+    /* Vectors of channels go along rows, or tiles of windows through all channels (depthwise_plane.inc), if these are whole
+     * vectors. */
+    bool slides;
     bool past; /* what is written will not be in the caches when it is read: it need not go there */
 } cc_depthwise_plane;
 
