@@ -1,5 +1,6 @@
 #include "depthwise_rows.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -13,6 +14,13 @@
 
 /* Multiply-adds worth a thread, some microseconds. */
 #define GRAIN (1 << 17)
+
+/* Planes follow one another, but their rows are met in bursts, between which the processor does not look ahead; and in a
+ * large plane each time a vector goes down it. So many floats further are asked for meanwhile, in planes of more than
+ * LARGE_PLANE so many. */
+#define AHEAD 2048
+#define LARGE_PLANE 1024
+#define LARGE_AHEAD 4096
 
 /* Gradients for the weights: blocks of at most so many channels, whose sums stay in the second-level cache, and so many
  * items, which are a block in some of the images, at least. Each lane of a vector sums so many positions before it is added
@@ -55,6 +63,7 @@ static rows_job job_of(const cc_context *context, const cc_conv *conv, cc_pass p
     job.strips = cc_ceil_div(made, cc_max(ROWS, STRIP / wide));
     job.rows = cc_ceil_div(made, job.strips);
     job.strips = cc_ceil_div(made, job.rows);
+    p->ahead = p->height * p->width > LARGE_PLANE ? LARGE_AHEAD : AHEAD;
     job.source = job.spread ? p->out_height * p->out_width : p->height * p->width;
     job.target = job.spread ? p->height * p->width : p->out_height * p->out_width;
     return job;
@@ -80,7 +89,7 @@ static int parts_of(const rows_job *job, int64_t items)
     return cc_parts(job->context->pool, items, cc_max(1, (int64_t)((double)items * GRAIN / products)));
 }
 
-/* Items are the strips of all planes. */
+/* Items are the strips of all planes; those that are planes go to a kernel up to the last channel. */
 static void make_strips(void *argument, int64_t begin, int64_t end, int part)
 {
     const rows_job *job = argument;
@@ -88,23 +97,18 @@ static void make_strips(void *argument, int64_t begin, int64_t end, int part)
     const cc_depthwise_kernels *kernels = &job->context->kernels->depthwise;
     const cc_depthwise_rows *p = &job->plane;
     const int64_t made = job->spread ? p->height : p->out_height;
-    int64_t plane = begin / job->strips, strip = begin % job->strips, channel = plane / job->depth % job->channels;
-    for (int64_t item = begin; item < end; item++) {
-        const int64_t first = strip * job->rows, last = cc_min(made, first + job->rows);
+    for (int64_t item = begin, count = 1; item < end; item += count) {
+        const int64_t plane = item / job->strips, channel = plane / job->depth % job->channels;
+        const int64_t first = item % job->strips * job->rows, last = cc_min(made, first + job->rows);
         const float *x = job->x + plane * job->source, *w = job->w + channel * TAPS;
+        const float *b = job->b != NULL ? job->b + channel : NULL;
         float *y = job->y + plane * job->target;
+        if (job->strips == 1 && job->depth == 1)
+            count = cc_min(end - item, job->channels - channel);
         if (job->spread)
-            kernels->spread_rows(p, first, last, x, w, y);
+            kernels->spread_rows(p, count, first, last, x, w, y);
         else
-            kernels->convolve_rows(p, first, last, x, w, job->b != NULL ? job->b[channel] : 0, y);
-        if (++strip == job->strips) { /* a division costs as much as a row */
-            strip = 0;
-            plane++;
-            if (job->depth == 1 || plane % job->depth == 0)
-                channel++;
-            if (channel == job->channels)
-                channel = 0;
-        }
+            kernels->convolve_rows(p, count, first, last, x, w, b, y);
     }
 }
 
@@ -160,21 +164,23 @@ cc_status cc_depthwise_rows_backward_data(const cc_context *context, const cc_co
     return CC_OK;
 }
 
-/* The strips of a channel's planes of an image; `seen` positions are summed before and, returned, behind it. */
-static int64_t sum_channel(const rows_job *job, int64_t image, int64_t channel, int64_t seen, float *partial,
-                           double *sums)
+/* The planes of neighbouring channels of an image, strip by strip; so many positions are summed before and, returned, behind
+ * them. */
+static int64_t sum_channels(const rows_job *job, int64_t image, int64_t channel, int64_t count, int64_t seen,
+                            float *partial, double *sums)
 {
+    const cc_depthwise_kernels *kernels = &job->context->kernels->depthwise;
     const cc_depthwise_rows *p = &job->plane;
-    const int64_t lanes = lanes_of(job), vectors = cc_ceil_div(p->out_width, lanes);
-    const int64_t first_plane = (image * job->channels + channel) * job->depth;
-    for (int64_t plane = first_plane; plane < first_plane + job->depth; plane++)
+    const int64_t vectors = cc_ceil_div(p->out_width, lanes_of(job));
+    const int64_t plane = (image * job->channels + channel) * job->depth;
+    for (int64_t d = 0; d < job->depth; d++)
         for (int64_t first = 0; first < p->out_height; first += job->rows) {
             const int64_t last = cc_min(p->out_height, first + job->rows);
-            job->context->kernels->depthwise.gradient_rows(p, first, last, job->x + plane * job->source,
-                                                          job->y + plane * job->target, partial);
+            kernels->gradient_rows(p, count, first, last, job->x + (plane + d) * job->source,
+                                   job->y + (plane + d) * job->target, partial);
             seen += (last - first) * vectors;
             if (seen >= POSITIONS) {
-                job->context->kernels->depthwise.drain_rows(partial, sums);
+                kernels->drain_rows(count, partial, sums);
                 seen = 0;
             }
         }
@@ -185,6 +191,7 @@ static void sum_items(void *argument, int64_t begin, int64_t end, int part)
 {
     const rows_job *job = argument;
     const int64_t lanes = lanes_of(job);
+    const int64_t together = job->strips == 1 && job->depth == 1 ? job->block : 1;
     float *partial = job->partial + part * job->block * TAPS * lanes;
     memset(partial, 0, (size_t)(job->block * TAPS * lanes) * sizeof(float));
     for (int64_t item = begin; item < end; item++) {
@@ -195,12 +202,12 @@ static void sum_items(void *argument, int64_t begin, int64_t end, int part)
         int64_t seen = 0;
         for (int64_t i = chunk * job->n / job->chunks; i < (chunk + 1) * job->n / job->chunks; i++) {
             int64_t after = seen;
-            for (int64_t c = first; c < last; c++)
-                after = sum_channel(job, i, c, seen, partial + (c - first) * TAPS * lanes, sums + c * TAPS);
+            for (int64_t c = first; c < last; c += together)
+                after = sum_channels(job, i, c, cc_min(together, last - c), seen, partial + (c - first) * TAPS * lanes,
+                                     sums + c * TAPS);
             seen = after;
         }
-        for (int64_t c = first; c < last; c++)
-            job->context->kernels->depthwise.drain_rows(partial + (c - first) * TAPS * lanes, sums + c * TAPS);
+        job->context->kernels->depthwise.drain_rows(last - first, partial, sums + first * TAPS);
     }
 }
 
@@ -208,13 +215,14 @@ static void sum_items(void *argument, int64_t begin, int64_t end, int part)
 static bool add_chunks(const rows_job *job)
 {
     const int64_t size = job->channels * TAPS;
-    bool finite = true;
-    for (int64_t i = 0; i < size; i++) {
-        for (int64_t k = 1; k < job->chunks; k++)
-            job->sums[i] += job->sums[k * size + i];
-        finite = finite && isfinite(job->sums[i]);
-    }
-    return finite;
+    double *restrict sums = job->sums;
+    int64_t special = 0;
+    for (int64_t k = 1; k < job->chunks; k++)
+        for (int64_t i = 0; i < size; i++)
+            sums[i] += sums[k * size + i];
+    for (int64_t i = 0; i < size; i++)
+        special |= !(fabs(sums[i]) <= DBL_MAX);
+    return special == 0;
 }
 
 cc_status cc_depthwise_rows_backward_weight(const cc_context *context, const cc_conv *conv, const void *x,

@@ -59,12 +59,13 @@ typedef struct cc_depthwise_plane {
     bool past; /* what is written will not be in the caches when it is read: it need not go there */
 } cc_depthwise_plane;
 
-/* Rows of a plane of one channel of floats, and 3x3 windows one or two pixels apart:
+/* Planes of one channel of floats each, 3x3 windows one or two pixels apart, and a kernel and a bias for each plane:
  *
  *   y(r, c) = bias + SUM over h, k < 3  x(r*stride + h - top, c*stride + k - left) * w(h, k)      x = 0 beyond its edges */
 typedef struct cc_depthwise_rows {
     int64_t height, width, out_height, out_width;
     int64_t stride, top, left; /* 1 or 2, and 0 to 2 */
+    int64_t ahead;             /* floats from what is read or written to what is asked for meanwhile */
 } cc_depthwise_rows;
 
 typedef struct cc_depthwise_kernels {
@@ -94,18 +95,19 @@ typedef struct cc_depthwise_kernels {
     /* y[c] = SUM over j < multiplier  x[c*multiplier + j] */
     void (*fold[2])(const void *x, int64_t n, int64_t multiplier, void *y);
 
-    /* Rows first <= r < last of y. */
-    void (*convolve_rows)(const cc_depthwise_rows *p, int64_t first, int64_t last, const float *x, const float *w,
-                           float bias, float *y);
-    /* sums(h, k, l) += SUM over those rows and c  x(r*stride + h - top, c*stride + k - left) * y(r, c), c % lanes = l */
-    void (*gradient_rows)(const cc_depthwise_rows *p, int64_t first, int64_t last, const float *x, const float *y,
-                           float *sums);
+    /* Rows first <= r < last of y, in so many planes that follow one another; the bias may be NULL. */
+    void (*convolve_rows)(const cc_depthwise_rows *p, int64_t planes, int64_t first, int64_t last, const float *x,
+                          const float *w, const float *bias, float *y);
+    /* SUM over l < lanes  sums(h, k, l)  +=  SUM over those rows and all c  x(r*stride + h - top, c*stride + k - left) * y(r, c)
+     * A lane gets at most as many of these as rows have vectors. */
+    void (*gradient_rows)(const cc_depthwise_rows *p, int64_t planes, int64_t first, int64_t last, const float *x,
+                          const float *y, float *sums);
     /* sum(h, k) += SUM over l  sums(h, k, l), which become zero */
-    void (*drain_rows)(float *sums, double *sum);
+    void (*drain_rows)(int64_t planes, float *sums, double *sum);
     /* The transposed, at stride 2: rows first <= r < last of x.
      *   x(r*2 + h - top, c*2 + k - left) = SUM  y(r, c) * w(h, k) */
-    void (*spread_rows)(const cc_depthwise_rows *p, int64_t first, int64_t last, const float *y, const float *w,
-                         float *x);
+    void (*spread_rows)(const cc_depthwise_rows *p, int64_t planes, int64_t first, int64_t last, const float *y,
+                        const float *w, float *x);
 } cc_depthwise_kernels;
 
 #endif

@@ -241,6 +241,24 @@ CC_INLINE vec vinterleave_high(vec a, vec b) { return __builtin_shuffle(a, b, (v
 CC_INLINE vec vevens(vec a, vec b) { return __builtin_shuffle(a, b, (veci){CC_EVENS}); }
 CC_INLINE vec vodds(vec a, vec b) { return __builtin_shuffle(a, b, (veci){CC_ODDS}); }
 #endif
+/* The first of the two for doubles. */
+#if CC_LANES == 4
+#define CC_DOUBLE_LOW 0, 2
+#define CC_DOUBLE_HIGH 1, 3
+#elif CC_LANES == 8
+#define CC_DOUBLE_LOW 0, 4, 1, 5
+#define CC_DOUBLE_HIGH 2, 6, 3, 7
+#else
+#define CC_DOUBLE_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define CC_DOUBLE_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#endif
+#if defined(__clang__)
+CC_INLINE vecd vdinterleave_low(vecd a, vecd b) { return __builtin_shufflevector(a, b, CC_DOUBLE_LOW); }
+CC_INLINE vecd vdinterleave_high(vecd a, vecd b) { return __builtin_shufflevector(a, b, CC_DOUBLE_HIGH); }
+#else
+CC_INLINE vecd vdinterleave_low(vecd a, vecd b) { return __builtin_shuffle(a, b, (vecl){CC_DOUBLE_LOW}); }
+CC_INLINE vecd vdinterleave_high(vecd a, vecd b) { return __builtin_shuffle(a, b, (vecl){CC_DOUBLE_HIGH}); }
+#endif
 /* v[index], lane by lane; 0 <= index < CC_LANES. */
 #if CC_LANES == 16
 CC_INLINE vec vpermute(vec v, veci index) { return (vec)_mm512_permutexvar_ps((__m512i)index, (__m512)v); }
@@ -248,6 +266,20 @@ CC_INLINE vec vpermute(vec v, veci index) { return (vec)_mm512_permutexvar_ps((_
 CC_INLINE vec vpermute(vec v, veci index) { return (vec)_mm256_permutevar8x32_ps((__m256)v, (__m256i)index); }
 #else
 CC_INLINE vec vpermute(vec v, veci index) { return (vec){v[index[0]], v[index[1]], v[index[2]], v[index[3]]}; }
+#endif
+/* Lanes of a, and from CC_LANES on of b, in those of the mask; zeros in the others, whose index does not matter. */
+#if CC_LANES == 16
+CC_INLINE vec vpermute2(vec a, vec b, veci index, vmask lanes)
+{
+    return (vec)_mm512_maskz_permutex2var_ps(lanes, (__m512)a, (__m512i)index, (__m512)b);
+}
+#else
+CC_INLINE vec vpermute2(vec a, vec b, veci index, vmask lanes)
+{
+    const veci lane = index & (CC_LANES - 1);
+    const vec chosen = vchoose((index & CC_LANES) != 0, vpermute(b, lane), vpermute(a, lane));
+    return (vec)((veci)chosen & lanes);
+}
 #endif
 
 #endif
