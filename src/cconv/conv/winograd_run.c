@@ -22,10 +22,11 @@
 #define SLICE CC_WINOGRAD_SLICE
 /* Tiles of a block: V, M and U of 64 channels fit into a second-level cache together. */
 #define BLOCK 24
-/* Floats of U from which on it is not kept, tiles of a block then, and rows of the piece that is made. */
-#define LARGE_U (1 << 20)
+/* Floats of U from which on it is not kept, tiles of a block then, and input channels of the piece that is made: M, which is
+ * read and written for each, must not push it out of a second-level cache before it is used. */
+#define LARGE_U (5 << 19)
 #define LARGE_BLOCK 192
-#define PIECE 64
+#define PIECE 32
 /* Blocks of columns from which on it hardly matters that they do not go round, and tiles of a share. */
 #define MANY 8
 #define SPLIT 12
@@ -348,12 +349,12 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     const int64_t phases = pass->from.phases, columns = j->columns.blocks * pass->to.phases;
     const int64_t depth = phases * j->inputs, slices = cc_ceil_div(depth, SLICE);
     const bool keep_u = j->keep_u = places * depth * width * columns < LARGE_U;
-    j->piece = keep_u ? j->inputs : PIECE / phases;
+    j->piece = keep_u ? j->inputs : phases > 1 ? SLICE : PIECE;
     j->tiles = cc_winograd_tiles(conv, &pass->to);
     j->blocks = cc_ceil_div(j->tiles, keep_u ? BLOCK : LARGE_BLOCK);
     j->block = cc_ceil_div(j->tiles, j->blocks);
 
-    const int64_t u_plane = cc_winograd_plane((keep_u ? depth * columns : PIECE) * width);
+    const int64_t u_plane = cc_winograd_plane((keep_u ? depth * columns : phases * j->piece) * width);
     const int64_t v_plane = cc_winograd_plane(slices * SLICE * j->block), m_plane = cc_winograd_plane(j->block * width);
     j->splits = columns % 2 != 0 && columns < MANY && j->block >= 2 * SPLIT ? 2 : 1;
     const int apart = cc_winograd_apart(context, conv);
