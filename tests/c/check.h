@@ -29,8 +29,9 @@ typedef struct check {
  * CHECKS run once for each round and instruction set, TESTS (the foundations) once.
  */
 #define CHECKS(X)                                                                                     \
-    X(check_activation) X(check_softmax) X(check_depthwise) X(check_eltwise) X(check_gemm) X(check_lanes)             \
-    X(check_lanes_winograd) X(check_norm) X(check_optim) X(check_pool) X(check_stencil) X(check_winograd)
+    X(check_activation) X(check_softmax) X(check_depthwise) X(check_depthwise_rows) X(check_eltwise)  \
+    X(check_gemm) X(check_lanes) X(check_lanes_winograd) X(check_norm) X(check_optim) X(check_pool)     \
+    X(check_stencil) X(check_winograd)
 #define TESTS(X) X(test_shape) X(test_cpu) X(test_arena) X(test_parallel) X(test_refusal) X(test_fork)
 
 #define CHECK_DECLARE(name) void name(check *c);

@@ -2,27 +2,9 @@
 #include <string.h>
 
 #include "check.h"
+#include "numbers.h"
 
 #define TAPS_MAX 12
-
-typedef struct numbers {
-    void *data;    /* float or double */
-    double *exact; /* the same values */
-    int64_t n;
-} numbers;
-
-static numbers random_numbers(check *c, cc_dtype type, int64_t n)
-{
-    numbers a = {.n = n, .exact = check_f64(c, n)};
-    if (type == CC_F32) {
-        float *x = a.data = check_f32(c, n);
-        for (int64_t i = 0; i < n; i++)
-            a.exact[i] = (double)x[i];
-    } else {
-        a.data = check_copy(c, a.exact, n * 8, 8);
-    }
-    return a;
-}
 
 /* The same from a vector's boundary on. */
 static numbers random_vectors(check *c, cc_dtype type, int64_t n)
@@ -33,14 +15,6 @@ static numbers random_vectors(check *c, cc_dtype type, int64_t n)
         a.data = (char *)a.data + element;
     a.n = n;
     return a;
-}
-
-static void compare(check *c, cc_dtype type, const numbers *a, double scale)
-{
-    if (type == CC_F32)
-        check_near_f32(c, a->data, a->exact, a->n, 1.2e-7, scale);
-    else
-        check_near_f64(c, a->data, a->exact, a->n, 2.3e-16, scale);
 }
 
 /* An image of rows x cols pixels, windows of a box of taps, and the run over them. */
@@ -234,92 +208,6 @@ static void run_plane(check *c, cc_dtype type)
     check_done(c);
 }
 
-/* The rows of one channel, padded by up to two pixels before and any number behind. */
-static void run_rows(check *c)
-{
-    const cc_depthwise_kernels *kernels = &c->kernels->depthwise;
-    const int64_t lanes = c->kernels->lanes;
-    const bool large = c->bench;
-    const int64_t widest = check_integer(c, 0, 1) == 0 ? 70 : lanes + 1;
-    cc_depthwise_rows p = {.height = large ? 28 : check_integer(c, 1, 12), .width = large ? 28 : check_integer(c, 1, widest),
-                           .out_height = large ? 28 : check_integer(c, 1, 12),
-                           .out_width = large ? 28 : check_integer(c, 1, widest), .stride = large ? 1 : check_integer(c, 1, 2),
-                           .top = large ? 1 : check_integer(c, 0, 2), .left = large ? 1 : check_integer(c, 0, 2)};
-    const int64_t planes = large ? 8 : check_integer(c, 1, 3);
-    const int64_t x_size = p.height * p.width, y_size = p.out_height * p.out_width;
-    const numbers x = random_numbers(c, CC_F32, planes * x_size), dy = random_numbers(c, CC_F32, planes * y_size);
-    const numbers w = random_numbers(c, CC_F32, planes * 9), bias = random_numbers(c, CC_F32, planes);
-    numbers y = random_numbers(c, CC_F32, planes * y_size), dx = random_numbers(c, CC_F32, planes * x_size);
-    numbers sums = random_numbers(c, CC_F32, planes * 9 * lanes);
-    double *spread = memset(check_f64(c, planes * x_size), 0, (size_t)(planes * x_size) * 8);
-    double *exact = check_f64(c, planes * 9), *found = check_f64(c, planes * 9);
-    const int64_t first = large ? 0 : check_integer(c, 0, p.out_height - 1);
-    const int64_t last = large ? 28 : check_integer(c, first + 1, p.out_height);
-    const int64_t begin = check_integer(c, 0, p.height - 1), stop = check_integer(c, begin + 1, p.height);
-    const bool biased = check_integer(c, 0, 1) == 1;
-    for (int64_t i = 0; i < planes * 9; i++) {
-        exact[i] = 0.25;
-        for (int64_t l = 0; l < lanes; l++)
-            exact[i] += sums.exact[i * lanes + l];
-    }
-    for (int64_t at = 0; at < planes * y_size; at++) {
-        const int64_t plane = at / y_size, r = at % y_size / p.out_width, i = at % p.out_width;
-        const bool within = r >= first && r < last;
-        double sum = biased ? bias.exact[plane] : 0;
-        for (int64_t t = 0; t < 9; t++) {
-            const int64_t row = r * p.stride + t / 3 - p.top, column = i * p.stride + t % 3 - p.left;
-            if (row < 0 || row >= p.height || column < 0 || column >= p.width)
-                continue;
-            const int64_t from = plane * x_size + row * p.width + column;
-            sum += x.exact[from] * w.exact[plane * 9 + t];
-            spread[from] += dy.exact[at] * w.exact[plane * 9 + t];
-            if (within)
-                exact[plane * 9 + t] += x.exact[from] * dy.exact[at];
-        }
-        if (within)
-            y.exact[at] = sum;
-    }
-    for (int64_t plane = 0; plane < planes; plane++) {
-        const int64_t from = plane * x_size + begin * p.width;
-        memcpy(dx.exact + from, spread + from, (size_t)((stop - begin) * p.width) * 8);
-    }
-    const double flops = (double)(18 * planes * y_size);
-
-    SLOT(c, depthwise.convolve_rows);
-    const float *added = biased ? bias.data : NULL;
-    kernels->convolve_rows(&p, planes, first, last, x.data, w.data, added, y.data);
-    compare(c, CC_F32, &y, 40);
-    BENCH(c, flops, "FLOP", kernels->convolve_rows(&p, planes, first, last, x.data, w.data, added, y.data));
-
-    SLOT(c, depthwise.gradient_rows);
-    kernels->gradient_rows(&p, planes, first, last, x.data, dy.data, sums.data);
-    for (int64_t i = 0; i < planes * 9; i++) {
-        found[i] = 0.25;
-        for (int64_t l = 0; l < lanes; l++)
-            found[i] += (double)((const float *)sums.data)[i * lanes + l];
-    }
-    check_near_f64(c, found, exact, planes * 9, 1.2e-7, 300);
-    BENCH(c, flops, "FLOP", kernels->gradient_rows(&p, planes, first, last, x.data, dy.data, sums.data));
-
-    SLOT(c, depthwise.drain_rows);
-    for (int64_t i = 0; i < planes * 9; i++) {
-        exact[i] = found[i] = 0.25;
-        for (int64_t l = 0; l < lanes; l++)
-            exact[i] += (double)((const float *)sums.data)[i * lanes + l];
-    }
-    kernels->drain_rows(planes, sums.data, found);
-    check_near_f64(c, found, exact, planes * 9, 2.3e-16, 300);
-    memset(sums.exact, 0, (size_t)(planes * 9 * lanes) * 8);
-    compare(c, CC_F32, &sums, 0);
-
-    SLOT(c, depthwise.spread_rows);
-    if (p.stride == 2) {
-        kernels->spread_rows(&p, planes, begin, stop, dy.data, w.data, dx.data);
-        compare(c, CC_F32, &dx, 40);
-    }
-    check_done(c);
-}
-
 static void run(check *c, cc_dtype type)
 {
     const cc_depthwise_kernels *kernels = &c->kernels->depthwise;
@@ -395,5 +283,4 @@ void check_depthwise(check *c)
     run_groups(c, CC_F64);
     run_plane(c, CC_F32);
     run_plane(c, CC_F64);
-    run_rows(c);
 }

@@ -16,9 +16,11 @@
 #define GRAIN (1 << 17)
 
 /* Planes follow one another, but their rows are met in bursts, between which the processor does not look ahead; and in a
- * large plane each time a vector goes down it. So many floats further are asked for meanwhile, in planes of more than
- * LARGE_PLANE so many. */
+ * large plane each time a vector goes down it. So many floats further are asked for meanwhile, in planes of at most
+ * SMALL_PLANE and of more than LARGE_PLANE others. */
 #define AHEAD 2048
+#define SMALL_PLANE 512
+#define SMALL_AHEAD 256
 #define LARGE_PLANE 1024
 #define LARGE_AHEAD 4096
 
@@ -40,6 +42,7 @@ typedef struct rows_job {
     float *y;
 
     int64_t block, blocks, chunks;
+    int64_t images; /* together: half a vector of windows in a row, which one of another image makes a whole one */
     float *partial; /* per part, for each channel of a block the sums of each tap, lane by lane */
     double *sums;   /* per chunk, like dw */
 } rows_job;
@@ -63,9 +66,12 @@ static rows_job job_of(const cc_context *context, const cc_conv *conv, cc_pass p
     job.strips = cc_ceil_div(made, cc_max(ROWS, STRIP / wide));
     job.rows = cc_ceil_div(made, job.strips);
     job.strips = cc_ceil_div(made, job.rows);
-    p->ahead = p->height * p->width > LARGE_PLANE ? LARGE_AHEAD : AHEAD;
+    const int64_t size = p->height * p->width;
+    p->ahead = size > LARGE_PLANE ? LARGE_AHEAD : size > SMALL_PLANE ? AHEAD : SMALL_AHEAD;
     job.source = job.spread ? p->out_height * p->out_width : p->height * p->width;
     job.target = job.spread ? p->height * p->width : p->out_height * p->out_width;
+    p->x_image = job.channels * job.depth * job.source;
+    p->y_image = job.channels * job.depth * job.target;
     return job;
 }
 
@@ -164,10 +170,10 @@ cc_status cc_depthwise_rows_backward_data(const cc_context *context, const cc_co
     return CC_OK;
 }
 
-/* The planes of neighbouring channels of an image, strip by strip; so many positions are summed before and, returned, behind
- * them. */
-static int64_t sum_channels(const rows_job *job, int64_t image, int64_t channel, int64_t count, int64_t seen,
-                            float *partial, double *sums)
+/* The planes of neighbouring channels of so many images, strip by strip; so many positions are summed before and, returned,
+ * behind them. */
+static int64_t sum_channels(const rows_job *job, int64_t image, int64_t images, int64_t channel, int64_t count,
+                            int64_t seen, float *partial, double *sums)
 {
     const cc_depthwise_kernels *kernels = &job->context->kernels->depthwise;
     const cc_depthwise_rows *p = &job->plane;
@@ -176,9 +182,9 @@ static int64_t sum_channels(const rows_job *job, int64_t image, int64_t channel,
     for (int64_t d = 0; d < job->depth; d++)
         for (int64_t first = 0; first < p->out_height; first += job->rows) {
             const int64_t last = cc_min(p->out_height, first + job->rows);
-            kernels->gradient_rows(p, count, first, last, job->x + (plane + d) * job->source,
+            kernels->gradient_rows(p, images, count, first, last, job->x + (plane + d) * job->source,
                                    job->y + (plane + d) * job->target, partial);
-            seen += (last - first) * vectors;
+            seen += images * (last - first) * vectors;
             if (seen >= POSITIONS) {
                 kernels->drain_rows(count, partial, sums);
                 seen = 0;
@@ -200,11 +206,13 @@ static void sum_items(void *argument, int64_t begin, int64_t end, int part)
         double *sums = job->sums + chunk * job->channels * TAPS;
         memset(sums + first * TAPS, 0, (size_t)((last - first) * TAPS) * sizeof(double));
         int64_t seen = 0;
-        for (int64_t i = chunk * job->n / job->chunks; i < (chunk + 1) * job->n / job->chunks; i++) {
+        const int64_t behind = (chunk + 1) * job->n / job->chunks;
+        for (int64_t i = chunk * job->n / job->chunks, images; i < behind; i += images) {
             int64_t after = seen;
+            images = cc_min(job->images, behind - i);
             for (int64_t c = first; c < last; c += together)
-                after = sum_channels(job, i, c, cc_min(together, last - c), seen, partial + (c - first) * TAPS * lanes,
-                                     sums + c * TAPS);
+                after = sum_channels(job, i, images, c, cc_min(together, last - c), seen,
+                                     partial + (c - first) * TAPS * lanes, sums + c * TAPS);
             seen = after;
         }
         job->context->kernels->depthwise.drain_rows(last - first, partial, sums + first * TAPS);
@@ -234,6 +242,7 @@ cc_status cc_depthwise_rows_backward_weight(const cc_context *context, const cc_
     job.block = cc_min(cc_min(BLOCK, job.channels), cc_max(1, job.channels * job.n / ITEMS));
     job.blocks = cc_ceil_div(job.channels, job.block);
     job.chunks = cc_min(job.n, cc_ceil_div(ITEMS, job.blocks));
+    job.images = 2 * job.plane.out_width <= lanes_of(&job) ? 2 : 1;
     const int64_t items = job.blocks * job.chunks, size = job.channels * TAPS;
     const size_t of_part = (size_t)(job.block * TAPS * lanes_of(&job)) * sizeof(float);
     const int parts = parts_of(&job, items);

@@ -66,6 +66,7 @@ typedef struct cc_depthwise_rows {
     int64_t height, width, out_height, out_width;
     int64_t stride, top, left; /* 1 or 2, and 0 to 2 */
     int64_t ahead;             /* floats from what is read or written to what is asked for meanwhile */
+    int64_t x_image, y_image;  /* of the gradient: from a plane to the same one of the next image */
 } cc_depthwise_rows;
 
 typedef struct cc_depthwise_kernels {
@@ -98,10 +99,11 @@ typedef struct cc_depthwise_kernels {
     /* Rows first <= r < last of y, in so many planes that follow one another; the bias may be NULL. */
     void (*convolve_rows)(const cc_depthwise_rows *p, int64_t planes, int64_t first, int64_t last, const float *x,
                           const float *w, const float *bias, float *y);
-    /* SUM over l < lanes  sums(h, k, l)  +=  SUM over those rows and all c  x(r*stride + h - top, c*stride + k - left) * y(r, c)
+    /* SUM over l < lanes  sums(h, k, l)  +=
+     *     SUM over so many images, those rows and all c  x(r*stride + h - top, c*stride + k - left) * y(r, c)
      * A lane gets at most as many of these as rows have vectors. */
-    void (*gradient_rows)(const cc_depthwise_rows *p, int64_t planes, int64_t first, int64_t last, const float *x,
-                          const float *y, float *sums);
+    void (*gradient_rows)(const cc_depthwise_rows *p, int64_t images, int64_t planes, int64_t first, int64_t last,
+                          const float *x, const float *y, float *sums);
     /* sum(h, k) += SUM over l  sums(h, k, l), which become zero */
     void (*drain_rows)(int64_t planes, float *sums, double *sum);
     /* The transposed, at stride 2: rows first <= r < last of x.
