@@ -82,17 +82,27 @@ static void run(const norm_job *job, cc_task of_chunks, cc_task of_planes)
     cc_parallel_for(pool, cc_parts(pool, items, grain), items, last ? of_chunks : of_planes, (void *)job);
 }
 
-/* A channel's sum over chunks and the columns that stand for it. */
-static double channel_sum(const norm_job *job, int which, int64_t c)
+/* The first `count` kinds of sums, of all chunks and of the columns that stand for a channel: the channels' own, of chunk 0.
+ * Memory is read in order. */
+static void add_up(const norm_job *job, int count)
 {
-    double sum = 0;
+    const int64_t channels = job->norm->c;
     if (!channels_last(job->norm))
-        return chunk_sums(job, 0, which)[c];
-    for (int64_t i = 0; i < job->chunks; i++)
-        for (int64_t j = c; j < job->width; j += job->norm->c)
-            sum += chunk_sums(job, i, which)[j];
-    return sum;
+        return;
+    for (int which = 0; which < count; which++) {
+        double *restrict sum = chunk_sums(job, 0, which);
+        for (int64_t i = 1; i < job->chunks; i++) {
+            const double *restrict more = chunk_sums(job, i, which);
+            for (int64_t j = 0; j < job->width; j++)
+                sum[j] += more[j];
+        }
+        for (int64_t j = channels; j < job->width; j += channels)
+            for (int64_t c = 0; c < channels; c++)
+                sum[c] += sum[j + c];
+    }
 }
+
+static double channel_sum(const norm_job *job, int which, int64_t c) { return chunk_sums(job, 0, which)[c]; }
 
 /* What a channel is centred on: the float nearest its mean, which is subtracted exactly. */
 static double center_of(cc_dtype dtype, double mean) { return dtype == CC_F32 ? (double)(float)mean : mean; }
@@ -137,6 +147,7 @@ cc_status cc_norm_forward(const cc_context *context, const cc_norm *norm, double
         job.shift[j] = get(norm->dtype, x, channels_last(norm) ? c : plane(norm, 0, c));
     }
     run(&job, cc_norm_moments_of_chunks, cc_norm_moments_of_planes);
+    add_up(&job, 2);
     for (int64_t c = 0; c < norm->c; c++) {
         const double count = (double)job.positions;
         const double sum = channel_sum(&job, 0, c), square = channel_sum(&job, 1, c);
@@ -204,6 +215,7 @@ cc_status cc_norm_backward(const cc_context *context, const cc_norm *norm, bool 
     for (int64_t c = 0; c < norm->c; c++)
         set_forward(&job, c, mean[c], rstd[c], weight, bias, GATE_SCALE, GATE_OFFSET);
     run(&job, cc_norm_dots_of_chunks, cc_norm_dots_of_planes);
+    add_up(&job, 3);
     if (dresidual != NULL) { /* what counts of dy is there now */
         job.dy = dresidual;
         job.mask = NULL;
