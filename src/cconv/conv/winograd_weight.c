@@ -7,9 +7,10 @@
  * Phases of x (winograd.h) are more inputs.
  *
  * Few channels: tiles are cut into shares, each with a U of its own, so that threads never wait and V, D
- * and U stay in a core's cache. Many channels: threads share the runs and cut U into places and blocks
- * of outputs; or, for few tiles, into patches of inputs and outputs, each made while it is in cache. The shape alone
- * decides this, and so the order in which everything is added. Patches are finished one by one: transformed, and added
+ * and U stay in a core's cache. Many channels: one share, whose runs threads make together, and cut U into places and
+ * blocks of outputs; or, for few tiles, into patches of inputs and outputs, each made while it is in cache. The shape alone
+ * decides this, and so the order in which everything is added; more threads than shares make one share after the other
+ * together, in the same order. Patches are finished one by one: transformed, and added
  * to dw or given to the sink while they are in the cache. Those that are not sound wait for what direct convolution
  * gives there.
  */
@@ -22,8 +23,9 @@
 #define DEPTH 128
 /* Inputs of a patch; its U stays in the second-level cache. */
 #define PATCH 64
-/* Floats that the U of all shares may take, and tiles that a share should have. */
+/* Floats that the U of all shares may take, and of two, and tiles that a share should have. */
 #define SHARED_FLOATS (5 << 18)
+#define TWO_SHARES_FLOATS (11 << 18)
 #define SHARE 128
 
 /* Tiles of a run that threads share, and so few that U costs more than they do. */
@@ -31,6 +33,7 @@
 #define FEW_TILES 64
 
 typedef struct job {
+    cc_pool *pool;
     const cc_kernels *kernels;
     const cc_winograd_kernels *form;
     int64_t area; /* of a kernel */
@@ -42,7 +45,8 @@ typedef struct job {
     int64_t inputs, patches_down, patches;
     int64_t tiles, shares, run; /* a run is transformed at once */
     bool patchwise;             /* U is made and finished patch by patch */
-    int64_t first, now;         /* the run at hand, where threads share it */
+    bool together;              /* threads make a share together */
+    int64_t share, first, now;  /* then, the share at hand and its run */
     cc_winograd_planes v, d;    /* of the run: shared, or one for each part */
     cc_winograd_planes u;       /* all of it for each share; or a patch for each part */
     cc_winograd_planes w;       /* of a patch, for each part: dw, `area` places; the rows for the sink stand behind */
@@ -121,24 +125,7 @@ static void multiply(const job *j, int64_t xi, int64_t input, int64_t inputs, in
         multiply_phase(j, xi, p * j->inputs + input, inputs, block, tiles, v, d, u + p * apart * j->u.width, accumulate);
 }
 
-/* Items: shares. */
-static void share_task(void *argument, int64_t begin, int64_t end, int part)
-{
-    const job *j = argument;
-    const cc_winograd_planes v = shifted(j->v, part * j->v_floats), d = shifted(j->d, part * j->d_floats);
-    for (int64_t share = begin; share < end; share++) {
-        const int64_t first = j->tiles * share / j->shares, last = j->tiles * (share + 1) / j->shares;
-        float *u = j->u.data + share * j->u_floats;
-        for (int64_t t = first; t < last; t += j->run) {
-            const int64_t tiles = cc_min(j->run, last - t);
-            transform(j, t, tiles, &v, &d);
-            for (int64_t xi = 0; xi < j->places; xi++)
-                for (int64_t block = 0; block < j->columns.blocks; block++)
-                    multiply(j, xi, 0, j->inputs, j->inputs, block, tiles, &v, &d, u + xi * j->u.plane + block * j->u.block,
-                             t > first);
-        }
-    }
-}
+static int64_t share_begin(const job *j, int64_t share) { return j->tiles * share / j->shares; }
 
 /* Items: tiles of the run. */
 static void transform_task(void *argument, int64_t begin, int64_t end, int part)
@@ -156,8 +143,8 @@ static void place_task(void *argument, int64_t begin, int64_t end, int part)
     (void)part;
     for (int64_t i = begin; i < end; i++) {
         const int64_t xi = i / j->columns.blocks, block = i % j->columns.blocks;
-        multiply(j, xi, 0, j->inputs, j->inputs, block, j->now, &j->v, &j->d,
-                 j->u.data + xi * j->u.plane + block * j->u.block, j->first > 0);
+        float *u = j->u.data + j->share * j->u_floats + xi * j->u.plane + block * j->u.block;
+        multiply(j, xi, 0, j->inputs, j->inputs, block, j->now, &j->v, &j->d, u, j->first > share_begin(j, j->share));
     }
 }
 
@@ -276,25 +263,42 @@ static cc_status repair(const cc_context *context, const cc_conv *conv, const fl
     return status;
 }
 
-static void run_tasks(const cc_context *context, job *j)
+/* The share at hand. */
+static void run_share(job *j)
 {
-    cc_pool *pool = context->pool;
-    const int64_t products = j->places * j->columns.blocks;
-    if (j->shares > 1) {
-        const int64_t sums = j->patches * j->places;
-        cc_parallel_each(pool, j->parts, j->shares, share_task, j);
-        cc_parallel_for(pool, cc_parts(pool, sums, 1), sums, sum_task, j);
-    } else
-        for (j->first = 0; j->first < j->tiles; j->first += j->now) {
-            j->now = cc_min(j->run, j->tiles - j->first);
-            cc_parallel_for(pool, cc_parts(pool, j->now, 4), j->now, transform_task, j);
-            if (j->patchwise)
-                cc_parallel_each(pool, j->patch_parts, j->patches, patch_task, j);
-            else
-                cc_parallel_each(pool, cc_parts(pool, products, 1), products, place_task, j);
-        }
+    const int64_t products = j->places * j->columns.blocks, last = share_begin(j, j->share + 1);
+    for (j->first = share_begin(j, j->share); j->first < last; j->first += j->now) {
+        j->now = cc_min(j->run, last - j->first);
+        cc_parallel_for(j->pool, cc_parts(j->pool, j->now, 4), j->now, transform_task, j);
+        if (j->patchwise)
+            cc_parallel_each(j->pool, j->patch_parts, j->patches, patch_task, j);
+        else
+            cc_parallel_each(j->pool, cc_parts(j->pool, products, 1), products, place_task, j);
+    }
+}
+
+/* Items: shares; each stays with the thread. */
+static void share_task(void *argument, int64_t begin, int64_t end, int part)
+{
+    job own = *(const job *)argument;
+    own.v = shifted(own.v, part * own.v_floats);
+    own.d = shifted(own.d, part * own.d_floats);
+    for (own.share = begin; own.share < end; own.share++)
+        run_share(&own);
+}
+
+static void run_tasks(job *j)
+{
+    const int64_t sums = j->patches * j->places;
+    if (!j->together)
+        cc_parallel_each(j->pool, j->parts, j->shares, share_task, j);
+    else
+        for (j->share = 0; j->share < j->shares; j->share++)
+            run_share(j);
+    if (j->shares > 1)
+        cc_parallel_for(j->pool, cc_parts(j->pool, sums, 1), sums, sum_task, j);
     if (!j->patchwise)
-        cc_parallel_each(pool, j->patch_parts, j->patches, finish_task, j);
+        cc_parallel_each(j->pool, j->patch_parts, j->patches, finish_task, j);
 }
 
 /* Adds or gives the gradient of one group. */
@@ -307,7 +311,7 @@ static cc_status run_group(const cc_context *context, const cc_conv *conv, const
     j->dy = dy + group * j->columns.channels;
     j->to = &here;
     memset(j->unsound, 0, (size_t)j->patches * sizeof(bool));
-    run_tasks(context, j);
+    run_tasks(j);
     return memchr(j->unsound, true, (size_t)j->patches) != NULL ? repair(context, conv, x, dy, group, j) : CC_OK;
 }
 
@@ -331,10 +335,8 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
 {
     const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
     const int64_t icg = conv->ic / conv->groups, ocg = conv->oc / conv->groups;
-    job j = {
-        .kernels = context->kernels, .form = form, .area = form->taps * form->taps, .places = form->points * form->points,
-        .columns = cc_winograd_cut(context->kernels, ocg), .inputs = icg,
-    };
+    job j = {.pool = context->pool, .kernels = context->kernels, .form = form, .area = form->taps * form->taps,
+             .places = form->points * form->points, .columns = cc_winograd_cut(context->kernels, ocg), .inputs = icg};
     cc_winograd_sides(conv, form, CC_BACKWARD_WEIGHT, &j.x_side, &j.dy_side);
     j.tiles = cc_winograd_tiles(conv, &j.dy_side);
     const int64_t phases = j.x_side.phases, inputs = phases * icg;
@@ -343,7 +345,8 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     j.patches = j.patches_down * j.columns.blocks;
     int64_t u_plane = cc_winograd_plane(inputs * d_width);
     j.shares = 1;
-    while (j.shares * 2 * j.places * u_plane <= SHARED_FLOATS && j.shares * 2 * SHARE <= j.tiles)
+    while (j.shares * 2 * j.places * u_plane <= (j.shares == 1 ? TWO_SHARES_FLOATS : SHARED_FLOATS) &&
+           j.shares * 2 * SHARE <= j.tiles)
         j.shares *= 2;
     /* A longer run reads and writes U less often, but its V and D need more room. */
     const int64_t balance = v_width * d_width / (v_width + d_width);
@@ -356,14 +359,16 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     const int64_t v_plane = cc_winograd_plane(j.run * v_width), d_plane = cc_winograd_plane(j.run * d_width);
     const int64_t w_plane = cc_winograd_plane(PATCH * j.columns.width);
     const int apart = cc_winograd_apart(context, conv);
-    const int parts = j.parts = apart > 1 ? 1 : cc_parts(context->pool, j.shares > 1 ? j.shares : j.patches, 1);
-    const int64_t runs = j.shares > 1 ? parts : 1, sums = j.patchwise ? parts : j.shares;
+    const int threads = apart > 1 ? 1 : cc_parts(context->pool, CC_MAX_THREADS, 1);
+    const int patch_parts = j.patch_parts = apart > 1 ? 1 : cc_parts(context->pool, j.patches, 1);
+    j.parts = (int)cc_min(threads, j.shares);
+    j.together = j.shares == 1 || threads > j.shares;
+    const int64_t runs = j.together ? 1 : j.parts, sums = j.patchwise ? patch_parts : j.shares;
     j.v_floats = j.places * v_plane;
     j.d_floats = j.places * d_plane;
     j.u_floats = j.places * u_plane;
     j.w_floats = j.area * w_plane;
     j.part_floats = to->sink == NULL ? j.w_floats : 2 * j.w_floats;
-    const int patch_parts = j.patch_parts = apart > 1 ? 1 : cc_parts(context->pool, j.patches, 1);
     const int64_t line = cc_winograd_line(&j.x_side);
     const int64_t floats = runs * (j.v_floats + j.d_floats) + sums * j.u_floats + patch_parts * j.part_floats + line;
     j.bytes = cc_ceil_div(floats * (int64_t)sizeof(float) + j.patches * (int64_t)sizeof(bool), CC_ALIGNMENT) * CC_ALIGNMENT;
@@ -371,7 +376,7 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
     if (memory == NULL)
         return CC_ERR_MEMORY;
     float *d = memory + runs * j.v_floats, *u = d + runs * j.d_floats;
-    const bool shared = j.shares == 1 && parts > 1;
+    const bool shared = j.together && threads > 1;
     j.v = (cc_winograd_planes){memory, v_plane, SLICE, j.run * SLICE, shared};
     j.d = (cc_winograd_planes){d, d_plane, j.columns.width, j.run * j.columns.width, shared};
     j.u = (cc_winograd_planes){u, u_plane, j.columns.width, j.patchwise ? 0 : inputs * j.columns.width, false};
