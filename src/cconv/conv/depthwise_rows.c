@@ -42,7 +42,7 @@ typedef struct rows_job {
     float *y;
 
     int64_t block, blocks, chunks;
-    int64_t images; /* together: half a vector of windows in a row, which one of another image makes a whole one */
+    int64_t images; /* at once: of few rows, half a vector long, the sums cost as much as the products */
     float *partial; /* per part, for each channel of a block the sums of each tap, lane by lane */
     double *sums;   /* per chunk, like dw */
 } rows_job;
