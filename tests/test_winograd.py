@@ -255,3 +255,15 @@ def test_what_is_not_finite_stays_in_its_group(value, taps):
             finite = np.isfinite(right[name])
             np.testing.assert_array_equal(np.isfinite(got[name]), finite)
             np.testing.assert_allclose(got[name][finite], right[name][finite], rtol=1e-3, atol=1e-4)
+
+
+def test_more_threads_than_shares():
+    """Tiles whose gradient for the weights is summed in two shares, which three and seven threads make together."""
+    rng = np.random.default_rng(6)
+    x, dy = (channels_last(rng.standard_normal((17, c, 16, 15), np.float32)) for c in (80, 96))
+
+    def gradient(algo="winograd"):
+        return F.conv2d_backward_weight(x, dy, 3, padding=1, algo=algo)
+
+    assert error(gradient(), gradient("direct")) <= 1e-5
+    assert_same_bits(lambda: [gradient()])
