@@ -2,35 +2,9 @@
 #include <string.h>
 
 #include "check.h"
+#include "numbers.h"
 
 #define ROWS_MAX 75
-
-typedef struct numbers {
-    void *data;    /* float or double */
-    double *exact; /* the same values */
-    int64_t n;
-} numbers;
-
-static numbers random_numbers(check *c, cc_dtype type, int64_t n)
-{
-    numbers a = {.n = n, .exact = check_f64(c, n)};
-    if (type == CC_F32) {
-        float *x = a.data = check_f32(c, n);
-        for (int64_t i = 0; i < n; i++)
-            a.exact[i] = (double)x[i];
-    } else {
-        a.data = check_copy(c, a.exact, n * 8, 8);
-    }
-    return a;
-}
-
-static void compare(check *c, cc_dtype type, const numbers *a, double scale)
-{
-    if (type == CC_F32)
-        check_near_f32(c, a->data, a->exact, a->n, 1.2e-7, 8 * scale);
-    else
-        check_near_f64(c, a->data, a->exact, a->n, 2.3e-16, 8 * scale);
-}
 
 static void compare_sums(check *c, cc_dtype type, const double *sum, const double *expected, int64_t n, double scale)
 {
@@ -138,7 +112,7 @@ static void run(check *c, cc_dtype type)
     }
     norm->apply[type](x.data, both ? mask.data : NULL, rows, width, step, center.data, factor.data, offset.data, relu, wide);
     gather(c, type, y.data, wide, before, rows, width, step);
-    compare(c, type, &y, 1);
+    compare(c, type, &y, 8);
     BENCH(c, 2 * bytes, "B", norm->apply[type](x.data, NULL, rows, width, width, center.data, factor.data, offset.data, relu, y.data));
 
     SLOT(c, norm.apply_backward);
@@ -148,7 +122,7 @@ static void run(check *c, cc_dtype type)
     }
     norm->apply_backward[type](spaced_dy, x.data, spaced_mask, rows, width, step, center.data, factor.data, slope.data,
                                offset.data, gated, zeros, y.data);
-    compare(c, type, &y, 1);
+    compare(c, type, &y, 8);
     BENCH(c, 3 * bytes, "B", norm->apply_backward[type](dy.data, x.data, NULL, rows, width, width, center.data, factor.data,
                                                         slope.data, offset.data, gated, zeros, y.data));
     check_done(c);
