@@ -10,7 +10,7 @@ typedef struct cc_conv_algo {
     const char *name;
     bool needs_blas;
     bool approximate; /* rounds more than a matrix product of its dtype */
-    bool skips_padding; /* multiplies only what lies in the image, or sees to what comes of it */
+    bool skips_padding[CC_PASSES]; /* multiplies only what lies in the image, or sees to what comes of it */
     bool fuses; /* does the epilogue and adds the residual itself; otherwise it gets NULL for both */
 
     /* Whether it can do this pass of this geometry on this context's instruction set. The conv is resolved. */
@@ -63,6 +63,9 @@ void cc_conv_add_residual(const cc_context *context, const cc_conv *conv, const 
 /* The factors of a pass are w, or dy in backward_weight: how many, and whether Inf or NaN is among them. */
 int64_t cc_conv_factors(const cc_conv *conv, cc_pass pass);
 bool cc_conv_special_factors(const cc_context *context, const cc_conv *conv, cc_pass pass, const void *factors);
+
+/* Whether Inf or NaN is among n floats. */
+bool cc_conv_special(const float *x, int64_t n);
 
 /* Whether Inf or NaN among the factors may have met padding, by what lies at the border of
  * `image`: the y or dx an algorithm has made, or in backward_weight dy. */

@@ -79,7 +79,7 @@ cc_status cc_conv_algo_forward(const cc_conv_algo *algo, const cc_context *conte
                                const void *w, const void *b, const cc_epilogue *epilogue, void *y)
 {
     CC_TRY(forward(algo, context, conv, x, w, b, epilogue, y));
-    if (!algo->skips_padding && cc_conv_multiplied_padding(context, conv, CC_FORWARD, y, w))
+    if (!algo->skips_padding[CC_FORWARD] && cc_conv_multiplied_padding(context, conv, CC_FORWARD, y, w))
         return cc_conv_apart_forward(algo, context, conv, x, w, b, epilogue, y);
     return CC_OK;
 }
@@ -98,7 +98,7 @@ cc_status cc_conv_algo_backward_data(const cc_conv_algo *algo, const cc_context 
                                      const void *dy, const void *w, const void *residual, void *dx)
 {
     CC_TRY(backward_data(algo, context, conv, dy, w, residual, dx));
-    if (!algo->skips_padding && cc_conv_multiplied_padding(context, conv, CC_BACKWARD_DATA, dx, w))
+    if (!algo->skips_padding[CC_BACKWARD_DATA] && cc_conv_multiplied_padding(context, conv, CC_BACKWARD_DATA, dx, w))
         return cc_conv_apart_backward_data(algo, context, conv, dy, w, residual, dx);
     return CC_OK;
 }
@@ -106,7 +106,8 @@ cc_status cc_conv_algo_backward_data(const cc_conv_algo *algo, const cc_context 
 cc_status cc_conv_algo_backward_weight(const cc_conv_algo *algo, const cc_context *context, const cc_conv *conv,
                                        const void *x, const void *dy, void *dw)
 {
-    if (!algo->skips_padding && cc_conv_multiplied_padding(context, conv, CC_BACKWARD_WEIGHT, dy, dy))
+    const cc_pass pass = CC_BACKWARD_WEIGHT;
+    if (!algo->skips_padding[pass] && cc_conv_multiplied_padding(context, conv, pass, dy, dy))
         return cc_conv_apart_backward_weight(algo, context, conv, x, dy, dw);
     return algo->backward_weight(context, conv, x, dy, dw);
 }

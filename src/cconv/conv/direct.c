@@ -294,6 +294,7 @@ static cc_status give_weight(const cc_context *context, const cc_conv *conv, con
 const cc_conv_algo cc_conv_direct = {
     .name = "direct",
     .fuses = true,
+    .skips_padding = {[CC_BACKWARD_WEIGHT] = true}, /* sees to it */
     .supports = supports,
     .forward = forward,
     .backward_data = backward_data,

@@ -50,6 +50,7 @@ typedef struct weight_job {
     int64_t *offsets;                 /* per part: of the strip's rows */
     int64_t offsets_size;
     bool packed, merged;
+    bool special; /* some small gradient has Inf or NaN */
     float *strips_dy; /* packed for all blocks: [group][strip][panel][position][width]; or NULL */
 } weight_job;
 
@@ -191,13 +192,16 @@ static weight_block whole(const weight_job *job, int64_t chunk, int64_t group)
 /* Small gradients: items are chunks of strips. */
 static void run_chunks(void *argument, int64_t begin, int64_t end, int part)
 {
-    const weight_job *job = argument;
+    weight_job *job = argument;
     const int64_t items = job->strips.items;
-    for (int64_t chunk = begin; chunk < end; chunk++)
+    for (int64_t chunk = begin; chunk < end; chunk++) {
         for (int64_t group = 0; group < job->conv->groups; group++) {
             const weight_block all = whole(job, chunk, group);
             add_strips(job, chunk * items / job->chunks, (chunk + 1) * items / job->chunks, &all, NULL, part);
         }
+        if (cc_conv_special(job->gradient + chunk * job->gradient_size, job->gradient_size))
+            __atomic_store_n(&job->special, true, __ATOMIC_RELAXED);
+    }
 }
 
 /* Weights that are turned at once: of so many output channels, so many. */
@@ -296,6 +300,17 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int part)
     }
 }
 
+/* Padding is multiplied, which Inf and NaN show. */
+static bool spoilt(const weight_job *job)
+{
+    return cc_conv_multiplied_padding(job->context, job->conv, CC_BACKWARD_WEIGHT, job->dy, job->dy);
+}
+
+static cc_status again_apart(const weight_job *job)
+{
+    return cc_conv_apart_backward_weight(&cc_conv_direct, job->context, job->conv, job->strips.source, job->dy, job->dw);
+}
+
 static cc_status run(weight_job *job)
 {
     cc_strips *s = &job->strips;
@@ -306,6 +321,8 @@ static cc_status run(weight_job *job)
     const int64_t channel_size = s->taps * job->panels.vectors * lanes, total = groups * s->channels * channel_size;
     const bool small = total <= SMALL_FLOATS || s->channels < lanes;
     const bool large = !small && total > LARGE_FLOATS;
+    if (!small && spoilt(job))
+        return again_apart(job);
 
     const int parts_most = cc_parts(context->pool, s->channels, 8);
     s->held = s->channels;
@@ -344,6 +361,10 @@ static cc_status run(weight_job *job)
     if (small) {
         const int64_t pieces = groups * job->panels.count * pieces_of(job, s->channels);
         cc_parallel_each(context->pool, parts, job->chunks, run_chunks, job);
+        if (job->special && spoilt(job)) {
+            cc_arena_free(context->arena, memory);
+            return again_apart(job);
+        }
         cc_parallel_for(context->pool, cc_parts(context->pool, pieces, 4), pieces, add_pieces, job);
     } else {
         cc_parallel_for(context->pool, parts, groups * blocks_of(job), run_blocks, job);
@@ -356,7 +377,9 @@ cc_status cc_direct_backward_weight(const cc_context *context, const cc_conv *co
                                     void *dw)
 {
     if (cc_direct_small(conv, CC_BACKWARD_WEIGHT))
-        return cc_direct_small_backward_weight(context, conv, x, dy, dw, NULL, 0);
+        return cc_conv_multiplied_padding(context, conv, CC_BACKWARD_WEIGHT, dy, dy)
+                   ? cc_conv_apart_backward_weight(&cc_conv_direct, context, conv, x, dy, dw)
+                   : cc_direct_small_backward_weight(context, conv, x, dy, dw, NULL, 0);
     const cc_window *window = &conv->window;
     weight_job job = {.context = context, .conv = conv, .outputs = conv->oc / conv->groups, .dy = dy, .dw = dw};
     job.strips = (cc_strips){.kernels = context->kernels, .source = x, .n = conv->n,

@@ -227,7 +227,7 @@ static cc_status backward_weight(const cc_context *context, const cc_conv *conv,
 
 const cc_conv_algo cc_conv_grouped = {
     .name = "grouped",
-    .skips_padding = true,
+    .skips_padding = {true, true, true},
     .fuses = true,
     .supports = supports,
     .pays = pays,

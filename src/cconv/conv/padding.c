@@ -68,6 +68,8 @@ bool cc_conv_special_factors(const cc_context *context, const cc_conv *conv, cc_
     return s.found;
 }
 
+bool cc_conv_special(const float *x, int64_t n) { return has_special_f32(x, n); }
+
 static bool special_border(const cc_context *context, const cc_conv *conv, search *s, int64_t outside)
 {
     const int64_t lines = s->images * s->size[0] * s->size[1];

@@ -104,7 +104,7 @@ static cc_status backward_weight(const cc_context *context, const cc_conv *conv,
 
 const cc_conv_algo cc_conv_reference = {
     .name = "reference",
-    .skips_padding = true,
+    .skips_padding = {true, true, true},
     .supports = supports,
     .forward = forward,
     .backward_data = backward_data,

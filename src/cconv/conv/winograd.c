@@ -129,7 +129,7 @@ const cc_conv_algo cc_conv_winograd = {
     .approximate = true,
     .fuses = true,
     /* A result with Inf or NaN is not sound: another algorithm makes it. */
-    .skips_padding = true,
+    .skips_padding = {true, true, true},
     .supports = supports,
     .pays = pays,
     .forward = cc_winograd_forward,

@@ -11,20 +11,25 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
 }
 
 /* Below this the transforms cost more than the products they save. */
+/* Fewer channels than these pay where tiles are many and hardly reach beyond the image. */
+#define FEW_CHANNELS 32
+
 static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
-    const int64_t *out = conv->window.output;
+    const int64_t *out = conv->window.output, least = cc_min(conv->ic, conv->oc) / conv->groups;
+    const int64_t pixels = out[1] * out[2], tiled = 16 * cc_ceil_div(out[1], 4) * cc_ceil_div(out[2], 4);
     (void)context;
     (void)pass;
-    return conv->ic / conv->groups >= 32 && conv->oc / conv->groups >= 32 && out[1] >= 3 && out[2] >= 3 &&
-           conv->n * out[1] * out[2] >= 256;
+    if (least < FEW_CHANNELS)
+        return least >= 16 && conv->n * pixels >= 4096 && 8 * tiled <= 9 * pixels;
+    return out[1] >= 3 && out[2] >= 3 && conv->n * pixels >= 256;
 }
 
 const cc_conv_algo cc_conv_winograd_strided = {
     .name = "winograd_strided",
     .approximate = true,
     .fuses = true,
-    .skips_padding = true, /* as in winograd.c */
+    .skips_padding = {true, true, true}, /* as in winograd.c */
     .supports = supports,
     .pays = pays,
     .forward = cc_winograd_forward,
