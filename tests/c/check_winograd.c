@@ -4,53 +4,16 @@
 #include <string.h>
 
 #include "check.h"
+#include "winograd_matrices.h"
 
 #define EPS 1.2e-7
 #define SCALE 1000
 
 #define FORM_SLOT(c, form, member)                                                                                    \
-    check_slot((c), (form)->stride == 2 ? "winograd strided: " #member                                               \
-                    : (form)->taps == 3 ? "winograd 3x3: " #member : "winograd 5x5: " #member,                         \
+    check_slot((c), (form)->image == 2    ? "winograd 2x2: " #member                                                 \
+                    : (form)->stride == 2 ? "winograd strided: " #member                                               \
+                    : (form)->taps == 3   ? "winograd 3x3: " #member : "winograd 5x5: " #member,                       \
                &(form)->member, sizeof (form)->member)
-
-static const double finite_points[5] = {0, 0.625, -0.625, 1.5, -1.5};
-
-typedef struct matrix {
-    int rows, columns;
-    double at[6][6];
-} matrix;
-
-/* B': row p holds the coefficients of the product of (x - q) over the other finite points. */
-static matrix input_matrix(int count)
-{
-    matrix b = {.rows = count, .columns = count};
-    for (int p = 0; p < count; p++) {
-        b.at[p][0] = 1;
-        for (int q = 0, degree = 0; q < 5; q++)
-            if (q != p) {
-                degree++;
-                for (int k = degree; k >= 0; k--)
-                    b.at[p][k] = (k > 0 ? b.at[p][k - 1] : 0) - finite_points[q] * (k < degree ? b.at[p][k] : 0);
-            }
-    }
-    return b;
-}
-
-/* Powers of the points, divided by the distances to the others where `weighted`; the last is the point at infinity. */
-static matrix powers(int count, int columns, bool weighted)
-{
-    matrix m = {.rows = count, .columns = columns};
-    for (int p = 0; p < 5; p++) {
-        double value = 1;
-        for (int q = 0; q < 5 && weighted; q++)
-            value /= q == p ? 1 : finite_points[p] - finite_points[q];
-        for (int k = 0; k < columns; k++, value *= finite_points[p])
-            m.at[p][k] = value;
-    }
-    if (count == 6)
-        m.at[5][columns - 1] = 1;
-    return m;
-}
 
 /* What a transform does along both axes; those of the strided form are one of a phase's. */
 typedef struct both {
@@ -73,6 +36,8 @@ static bool has(const cc_winograd_kernels *form, int phase, int xi)
 /* Of the powers' columns, one for each of a kernel's taps: the second of two stands for a lone one. */
 static matrix tap_powers(const cc_winograd_kernels *form, bool lone)
 {
+    if (form->image > 0)
+        return pair_weights;
     if (form->phases == 1)
         return powers(6, (int)form->taps, true);
     const matrix two = powers(5, 2, true);
@@ -217,8 +182,8 @@ static void spread(check *c, const cc_winograd_kernels *form, int phase, bool gr
     memset(zeros, 0, (size_t)g.line * sizeof(float));
     g.zeros = zeros;
     random_run(c, &g, &first, &tiles);
-    const int step = (int)form->step, points = (int)form->points, edge = gradient ? step : points;
-    const matrix m = gradient ? powers(points, step, false) : input_matrix(points);
+    const int step = (int)form->step, points = (int)form->points, edge = gradient || form->image > 0 ? step : points;
+    const matrix m = gradient ? gradient_matrix(form) : input_matrix(form);
     const float *image = check_f32(c, images_of(&g) * g.image);
     image += turn(c, form, &g);
     cc_winograd_planes v = random_planes(c, tiles, channels, &size);
@@ -264,7 +229,7 @@ static void output(check *c, const cc_winograd_kernels *form, int phase)
                 m.data[at(&m, xi, t, k)] = 0;
     float *image = check_f32(c, pixels);
     double *expected = as_double(c, image, pixels), largest = 0, total = 0;
-    const matrix a = transposed(powers(points, step, false));
+    const matrix a = transposed(gradient_matrix(form));
     for (int64_t t = 0; t < tiles; t++)
         for (int64_t k = 0; k < channels; k++) {
             double x[6][6], y[6][6];
@@ -290,7 +255,7 @@ static void output(check *c, const cc_winograd_kernels *form, int phase)
     EXPECT(c, (double)bound >= largest * 0.999 && (double)bound <= total * 1.001);
     const int64_t last = first + tiles - 1;
     if (pixel(form, &g, last, 1, 1) != OUTSIDE) {
-        m.data[at(&m, 14, tiles - 1, channels - 1)] = INFINITY;
+        m.data[at(&m, form->image > 0 ? 4 : 14, tiles - 1, channels - 1)] = INFINITY;
         EXPECT(c, !isfinite(form->output[phase](&g, &m, channels, first, tiles, NULL, NULL, NULL, false, image + begin)));
     }
     check_done(c);
@@ -370,13 +335,14 @@ void check_winograd(check *c)
 {
     for (int f = 0; f < CC_WINOGRAD_FORMS; f++) {
         const cc_winograd_kernels *form = &c->kernels->winograd[f];
+        SLOT_DATA(c, winograd[f].image);
         SLOT_DATA(c, winograd[f].stride);
         SLOT_DATA(c, winograd[f].step);
         SLOT_DATA(c, winograd[f].taps);
         SLOT_DATA(c, winograd[f].points);
         SLOT_DATA(c, winograd[f].phases);
         SLOT_DATA(c, winograd[f].whole);
-        EXPECT(c, form->step + cc_ceil_div(form->taps, form->stride) == form->points + 1);
+        EXPECT(c, form->image > 0 || form->step + cc_ceil_div(form->taps, form->stride) == form->points + 1);
         EXPECT(c, has(form, (int)form->whole, 0));
         FORM_SLOT(c, form, gradient);
         spread(c, form, 0, true);

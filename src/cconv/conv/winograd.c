@@ -1,7 +1,8 @@
 /* conv/winograd.c -- 3x3 and 5x5 convolution of channels-last float32 images by Winograd's F(4x4, 3x3) and
  * F(2x2, 5x5): a quarter, or 36 %, of the multiplications (kernels/winograd.h). F(2x2, 3x3) would save no more than
- * leaving out the taps beyond the edge does on the images too small for F(4x4). backward_data is forward with the kernels
- * turned and channels exchanged (winograd_run.c), backward_weight the adjoint (winograd_weight.c).
+ * leaving out the taps beyond the edge does on the images too small for F(4x4); those of 2x2 pixels have a form of their
+ * own. backward_data is forward with the kernels turned and channels exchanged (winograd_run.c), backward_weight the
+ * adjoint (winograd_weight.c).
  *
  * Values that leave the range of float on the way, or Inf and NaN in the data, cannot hide: whatever a
  * pixel or weight reaches in direct convolution it reaches here, too, and makes it Inf or NaN. So the
@@ -9,12 +10,21 @@
  */
 #include "winograd.h"
 
+/* Forms for one size of images pad them by 1. */
+static bool fits(const cc_winograd_kernels *form, const cc_window *w)
+{
+    bool same = true;
+    for (int a = 1; a < CC_AXES; a++)
+        same = same && w->kernel[a] == form->taps && w->stride[a] == form->stride &&
+               (form->image == 0 ||
+                (w->input[a] == form->image && w->output[a] == form->image && w->pad_before[a] == 1));
+    return same;
+}
+
 const cc_winograd_kernels *cc_winograd_form(const cc_kernels *kernels, const cc_conv *conv)
 {
-    const int64_t *kernel = conv->window.kernel, *stride = conv->window.stride;
     for (int f = 0; f < CC_WINOGRAD_FORMS; f++)
-        if (kernel[1] == kernels->winograd[f].taps && kernel[2] == kernels->winograd[f].taps &&
-            stride[1] == kernels->winograd[f].stride && stride[2] == kernels->winograd[f].stride)
+        if (fits(&kernels->winograd[f], &conv->window))
             return &kernels->winograd[f];
     return NULL;
 }
@@ -51,16 +61,18 @@ static bool supports(const cc_context *context, const cc_conv *conv, cc_pass pas
 }
 
 /* Below this the transforms cost more than the products they save, and exact results are kept. Many channels pay even
- * for a single small image; on 2x2 images the direct convolution of many leaves out more than half of the products. */
+ * for a single small image; and any for 2x2 images, whose transforms are sums of two. */
 #define MANY_WEIGHTS (1 << 11)
 static bool pays(const cc_context *context, const cc_conv *conv, cc_pass pass)
 {
     const int64_t *out = conv->window.output;
-    (void)context;
     (void)pass;
     const int64_t pixels = conv->n * out[1] * out[2], icg = conv->ic / conv->groups, ocg = conv->oc / conv->groups;
-    return icg >= 16 && ocg >= 16 && out[1] >= 3 && out[2] >= 3 &&
-           (pixels >= 256 || (pixels >= 16 && ocg >= MANY_WEIGHTS / icg));
+    if (icg < 16 || ocg < 16)
+        return false;
+    if (cc_winograd_form(context->kernels, conv)->image > 0)
+        return true;
+    return out[1] >= 3 && out[2] >= 3 && (pixels >= 256 || (pixels >= 16 && ocg >= MANY_WEIGHTS / icg));
 }
 
 const cc_conv_algo *cc_winograd_exact(const cc_context *context, const cc_conv *conv, cc_pass pass)

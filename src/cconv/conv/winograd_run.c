@@ -348,8 +348,9 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     const int64_t width = j->columns.width, places = form->points * form->points;
     const int64_t phases = pass->from.phases, columns = j->columns.blocks * pass->to.phases;
     const int64_t depth = phases * j->inputs, slices = cc_ceil_div(depth, SLICE);
-    const bool keep_u = j->keep_u = places * depth * width * columns < LARGE_U;
-    j->piece = keep_u ? j->inputs : phases > 1 ? SLICE : PIECE;
+    const int64_t large = form->image > 0 ? LARGE_U / 4 : LARGE_U; /* a tile an image: they are few */
+    const bool keep_u = j->keep_u = places * depth * width * columns < large;
+    j->piece = keep_u ? j->inputs : phases > 1 ? SLICE : form->image > 0 ? 2 * PIECE : PIECE;
     j->tiles = cc_winograd_tiles(conv, &pass->to);
     j->blocks = cc_ceil_div(j->tiles, keep_u ? BLOCK : LARGE_BLOCK);
     j->block = cc_ceil_div(j->tiles, j->blocks);

@@ -135,6 +135,14 @@ void cc_winograd_sides(const cc_conv *conv, const cc_winograd_kernels *form, cc_
         strided_sides(conv, form, back, x, y);
         return;
     }
+    if (form->image > 0) { /* each is a tile */
+        const tiling tiles = {.rows = 1, .columns = 1, .down = 1, .across = 1};
+        *x = whole_side(w->input, conv->ic, 0, 0);
+        *y = whole_side(w->output, conv->oc, 0, 0);
+        cut(x, &tiles);
+        cut(y, &tiles);
+        return;
+    }
     const int64_t *pad = w->pad_before, *size = back ? w->input : w->output, last = form->taps - 1;
     int64_t gap[CC_AXES] = {0};
     for (int a = 1; a < CC_AXES; a++)

@@ -1,4 +1,5 @@
-/* kernels/winograd.h -- the transforms of Winograd's convolutions F(4x4, 3x3), F(2x2, 5x5) and, for stride 2, F(4x4, 2x2).
+/* kernels/winograd.h -- the transforms of Winograd's convolutions F(4x4, 3x3), F(2x2, 5x5) and, for stride 2, F(4x4, 2x2),
+ * and those of images of 2x2 pixels.
  *
  *   Y = A' [(G w G') * (B' x B)] A       x: 6x6 input tile, w: 3x3 or 5x5 kernel, Y: 4x4 or 2x2 output tile
  *
@@ -15,6 +16,10 @@
  * rows and columns. Along each axis one phase meets taps 0 and 2, the other tap 1 alone, to which a tap of 0 is put
  * in front. Without the point at infinity a transform has 5x5 places; those of point 0 vanish for the lone tap: of
  * 4 x 25 products 81 remain, for 16 outputs that take 144 by the definition.
+ *
+ * Of an image of two pixels along an axis, padded by one, y0 = w1 x0 + w2 x1 and y1 = w0 x0 + w1 x1 take three products, of
+ * w1, w2 - w1 and w0 - w1 with x0 + x1, x1 and x0 (Karatsuba's method, transposed; Winograd, "Arithmetic Complexity of
+ * Computations", 1980): 9 places for 4 outputs, which take 16 products where padding is not multiplied.
  */
 #ifndef CC_KERNELS_WINOGRAD_H
 #define CC_KERNELS_WINOGRAD_H
@@ -22,7 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CC_WINOGRAD_FORMS 3
+#define CC_WINOGRAD_FORMS 4
 #define CC_WINOGRAD_PLACES 36 /* elements of a transformed tile, at most */
 
 /* Phases of the strided form, in an order in which those that share a place are neighbours: rows of two taps with columns
@@ -59,8 +64,8 @@ typedef struct cc_winograd_planes {
 /* Functions are those of a phase. */
 typedef struct cc_winograd_kernels {
     /* Outputs of a tile and elements of a kernel, along each axis; of the kernel that is convolved, whatever a phase sees of it.
-     * A transformed tile has points * points places, all of which phase `whole` has. */
-    int64_t stride, step, taps, points, phases, whole;
+     * A transformed tile has points * points places, all of which phase `whole` has. `image`: 0, or the one size of images. */
+    int64_t image, stride, step, taps, points, phases, whole;
 
     /* Rows of v: tiles first .. first+tiles-1; columns: channels. Columns that fill up the last vector
      * become 0. */
