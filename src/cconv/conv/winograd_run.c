@@ -141,6 +141,15 @@ static void transform_input(const job *j, int64_t first, int64_t tiles, const cc
     }
 }
 
+/* Strip s of `strips` asks for its share of the rows that the next place has of `slices` slices. */
+static cc_gemm_ahead fetch_place(const job *j, const cc_winograd_planes *v, int64_t xi, const int64_t *offset, int64_t slices,
+                                 int64_t tiles, int64_t s, int64_t strips)
+{
+    const int64_t next = cc_min(xi + 1, j->form->points * j->form->points - 1), row = slices * tiles * s / strips;
+    const float *data = v->data + next * v->plane + offset[row / tiles] + row % tiles * SLICE;
+    return (cc_gemm_ahead){data, cc_ceil_div(tiles, strips)}; /* a slice takes SLICE steps */
+}
+
 /* m (tiles x a block of columns) = [m +] v (tiles x depth) u, for each place of a phase of y. */
 static void multiply(const job *j, int64_t tiles, int64_t depth, int64_t block, int phase, const cc_winograd_planes *v,
                      const cc_winograd_planes *u, const cc_winograd_planes *m, bool accumulate)
@@ -149,6 +158,7 @@ static void multiply(const job *j, int64_t tiles, int64_t depth, int64_t block, 
     const cc_gemm_tile *tile = j->kernels->gemm.tile[vectors];
     const int64_t strips = cc_ceil_div(tiles, j->kernels->gemm.max_rows[vectors]);
     const int64_t slices = depth / SLICE, rest = depth % SLICE;
+    const bool far = !j->keep_u && slices > 0; /* V does not fit into a second-level cache */
     for (int64_t xi = 0; xi < j->form->points * j->form->points; xi++) {
         int64_t begin, end;
         cc_winograd_phases(j->form, xi, &begin, &end);
@@ -164,8 +174,12 @@ static void multiply(const job *j, int64_t tiles, int64_t depth, int64_t block, 
             const int64_t t = tiles * s / strips, rows = tiles * (s + 1) / strips - t;
             const float *a = v->data + xi * v->plane + t * SLICE;
             float *c = m->data + xi * m->plane + t * m->width;
+            cc_gemm_ahead ahead = {NULL, 0};
+            if (far)
+                ahead = fetch_place(j, v, xi, offset, (end - begin) * slices, tiles, s, strips);
             if (slices > 0)
-                tile[rows]((end - begin) * slices, offset, SLICE, a, SLICE, 1, b, u->width, c, m->width, accumulate, NULL);
+                tile[rows]((end - begin) * slices, offset, SLICE, a, SLICE, 1, b, u->width, c, m->width, accumulate,
+                           far ? &ahead : NULL);
             if (rest > 0)
                 tile[rows](1, NULL, rest, a + slices * v->block, SLICE, 1, b + slices * SLICE * u->width, u->width, c,
                            m->width, accumulate || slices > 0, NULL);
