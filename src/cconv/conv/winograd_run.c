@@ -33,8 +33,6 @@
 /* Floats of the U of groups that take turns, and channels of such a group up to which pixels are fetched before its turn. */
 #define TOGETHER (5 << 14)
 #define NARROW 64
-/* Groups a thread from which on it hardly matters that they do not go round. */
-#define ENOUGH_GROUPS 4
 
 typedef struct job {
     const cc_kernels *kernels;
@@ -60,43 +58,6 @@ typedef struct job {
     int64_t floats;                  /* of all these planes; where parts take whole groups, the next part's are behind */
     float magnitude[CC_MAX_THREADS]; /* of each part's outputs */
 } job;
-
-int cc_winograd_apart(const cc_context *context, const cc_conv *conv)
-{
-    const int threads = cc_pool_threads(context->pool);
-    return conv->groups % threads == 0 || conv->groups >= ENOUGH_GROUPS * threads ? cc_parts(context->pool, conv->groups, 1) : 1;
-}
-
-cc_winograd_columns cc_winograd_cut(const cc_kernels *kernels, int64_t channels)
-{
-    const int64_t vectors = cc_ceil_div(channels, kernels->lanes);
-    const int64_t count = cc_ceil_div(vectors, kernels->gemm.max_vectors);
-    const int64_t width = cc_ceil_div(vectors, count) * kernels->lanes;
-    return (cc_winograd_columns){channels, width, cc_ceil_div(channels, width)};
-}
-
-int64_t cc_winograd_vectors(const cc_kernels *kernels, const cc_winograd_columns *columns, int64_t block)
-{
-    return cc_ceil_div(cc_winograd_channels(columns, block), kernels->lanes);
-}
-
-void cc_winograd_phases(const cc_winograd_kernels *form, int64_t xi, int64_t *begin, int64_t *end)
-{
-    const bool row = xi < form->points, column = xi % form->points == 0; /* of point 0 */
-    *begin = form->phases > 1 && column;
-    *end = form->phases == 1 ? 1 : row ? 2 : column ? 3 : CC_WINOGRAD_PHASES;
-}
-
-bool cc_winograd_sound(const float *magnitude, int parts)
-{
-    float largest = 0;
-    for (int p = 0; p < parts; p++) {
-        if (!(magnitude[p] <= FLT_MAX))
-            return false;
-        largest = fmaxf(largest, magnitude[p]);
-    }
-    return largest == 0 || largest >= CC_WINOGRAD_SMALLEST;
-}
 
 /* Keep the largest magnitude, and any Inf or NaN. */
 static void note(float *magnitude, float value)

@@ -16,11 +16,9 @@
  */
 #include <string.h>
 
-#include "winograd.h"
+#include "winograd_weight.h"
 
 #define SLICE CC_WINOGRAD_SLICE
-/* Tiles summed in registers at a time; their D for one place stays in the first-level cache. */
-#define DEPTH 128
 /* Inputs of a patch; its U stays in the second-level cache. */
 #define PATCH 64
 /* Floats that the U of all shares may take, and of two, and tiles that a share should have. */
@@ -32,30 +30,7 @@
 #define LONGEST_RUN 192
 #define FEW_TILES 64
 
-typedef struct job {
-    cc_pool *pool;
-    const cc_kernels *kernels;
-    const cc_winograd_kernels *form;
-    int64_t area; /* of a kernel */
-    int64_t places;
-    cc_winograd_side x_side, dy_side;
-    cc_winograd_columns columns; /* blocks of outputs */
-    const float *x, *dy;
-    const cc_winograd_gradient *to;
-    int64_t inputs, patches_down, patches;
-    int64_t tiles, shares, run; /* a run is transformed at once */
-    bool patchwise;             /* U is made and finished patch by patch */
-    bool together;              /* threads make a share together */
-    int64_t share, first, now;  /* then, the share at hand and its run */
-    cc_winograd_planes v, d;    /* of the run: shared, or one for each part */
-    cc_winograd_planes u;       /* all of it for each share; or a patch for each part */
-    cc_winograd_planes w;       /* of a patch, for each part: dw, `area` places; the rows for the sink stand behind */
-    int64_t v_floats, d_floats, u_floats, w_floats, part_floats;
-    bool *unsound; /* patches */
-    float *exact;  /* the whole gradient by an algorithm without transforms, where one is not */
-    int parts, patch_parts;
-    int64_t bytes; /* of all these; where parts take whole groups, the next part's are behind */
-} job;
+typedef cc_winograd_weight_job job;
 
 typedef struct groups_job {
     const cc_context *context;
@@ -93,38 +68,6 @@ static void transform(const job *j, int64_t first, int64_t tiles, const cc_winog
     j->form->gradient(&j->dy_side.grid[0], j->dy, j->columns.channels, first, tiles, d);
 }
 
-/* u (inputs x a block of outputs) = [u +] V[xi]' D[xi], the inputs from `input` on, over `tiles` tiles. */
-static void multiply_phase(const job *j, int64_t xi, int64_t input, int64_t inputs, int64_t block, int64_t tiles,
-                           const cc_winograd_planes *v, const cc_winograd_planes *d, float *u, bool accumulate)
-{
-    const int64_t vectors = cc_winograd_vectors(j->kernels, &j->columns, block), chunks = cc_ceil_div(tiles, DEPTH);
-    const cc_gemm_tile_t *tile = j->kernels->gemm.tile_t[vectors];
-    const int tallest = j->kernels->gemm.max_rows[vectors];
-    for (int64_t chunk = 0; chunk < chunks; chunk++) {
-        const int64_t t = tiles * chunk / chunks, depth = tiles * (chunk + 1) / chunks - t;
-        const float *b = d->data + xi * d->plane + block * d->block + t * d->width;
-        for (int64_t i = 0; i < inputs; i += SLICE) {
-            const int64_t rows = cc_min(SLICE, inputs - i), strips = cc_ceil_div(rows, tallest);
-            const float *a = v->data + xi * v->plane + (input + i) / SLICE * v->block + t * SLICE;
-            for (int64_t s = 0; s < strips; s++) {
-                const int64_t r = rows * s / strips;
-                tile[rows * (s + 1) / strips - r](1, NULL, depth, a + r, SLICE, b, d->width,
-                                                  u + (i + r) * j->u.width, j->u.width, accumulate || chunk > 0, NULL);
-            }
-        }
-    }
-}
-
-/* The same for every phase that has the place; in u, those of the next stand `apart` rows further. */
-static void multiply(const job *j, int64_t xi, int64_t input, int64_t inputs, int64_t apart, int64_t block, int64_t tiles,
-                     const cc_winograd_planes *v, const cc_winograd_planes *d, float *u, bool accumulate)
-{
-    int64_t begin, end;
-    cc_winograd_phases(j->form, xi, &begin, &end);
-    for (int64_t p = begin; p < end; p++)
-        multiply_phase(j, xi, p * j->inputs + input, inputs, block, tiles, v, d, u + p * apart * j->u.width, accumulate);
-}
-
 static int64_t share_begin(const job *j, int64_t share) { return j->tiles * share / j->shares; }
 
 /* Items: tiles of the run. */
@@ -144,7 +87,7 @@ static void place_task(void *argument, int64_t begin, int64_t end, int part)
     for (int64_t i = begin; i < end; i++) {
         const int64_t xi = i / j->columns.blocks, block = i % j->columns.blocks;
         float *u = j->u.data + j->share * j->u_floats + xi * j->u.plane + block * j->u.block;
-        multiply(j, xi, 0, j->inputs, j->inputs, block, j->now, &j->v, &j->d, u, j->first > share_begin(j, j->share));
+        cc_winograd_add_products(j, xi, 0, j->inputs, j->inputs, block, u, j->first > share_begin(j, j->share));
     }
 }
 
@@ -194,7 +137,7 @@ static void patch_task(void *argument, int64_t begin, int64_t end, int part)
     for (int64_t i = begin; i < end; i++) {
         const patch p = find_patch(j, i);
         for (int64_t xi = 0; xi < j->places; xi++)
-            multiply(j, xi, p.input, p.inputs, PATCH, p.block, j->now, &j->v, &j->d, u.data + xi * u.plane, false);
+            cc_winograd_add_products(j, xi, p.input, p.inputs, PATCH, p.block, u.data + xi * u.plane, false);
         finish(j, i, &u, PATCH, part);
     }
 }
@@ -350,7 +293,7 @@ cc_status cc_winograd_backward_weight(const cc_context *context, const cc_conv *
         j.shares *= 2;
     /* A longer run reads and writes U less often, but its V and D need more room. */
     const int64_t balance = v_width * d_width / (v_width + d_width);
-    const int64_t longest = j.shares > 1 ? cc_max(64, cc_min(DEPTH, 2048 / balance)) : LONGEST_RUN;
+    const int64_t longest = j.shares > 1 ? cc_max(64, cc_min(CC_WINOGRAD_DEPTH, 2048 / balance)) : LONGEST_RUN;
     j.run = cc_ceil_div(j.tiles, cc_ceil_div(j.tiles, longest));
     j.patchwise = j.shares == 1 && j.tiles <= FEW_TILES;
     if (j.patchwise)
