@@ -22,11 +22,14 @@
 #define SLICE CC_WINOGRAD_SLICE
 /* Tiles of a block: V, M and U of 64 channels fit into a second-level cache together. */
 #define BLOCK 24
-/* Floats of U from which on it is not kept, tiles of a block then, and input channels of the piece that is made: M, which is
- * read and written for each, must not push it out of a second-level cache before it is used. */
+/* Floats of U from which on it is not kept, and tiles of a block then. */
 #define LARGE_U (5 << 19)
 #define LARGE_BLOCK 192
-#define PIECE 32
+/* Input channels of the piece that is made then: it and M, which is read and written for each, fit into a second-level cache; or,
+ * from so many tiles on, M alone does not, and pieces should be few. */
+#define PIECE 64
+#define LONG_PIECE 128
+#define MANY_TILES 96
 /* Blocks of columns from which on it hardly matters that they do not go round, and tiles of a share. */
 #define MANY 8
 #define SPLIT 12
@@ -325,10 +328,10 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     const int64_t depth = phases * j->inputs, slices = cc_ceil_div(depth, SLICE);
     const int64_t large = form->image > 0 ? LARGE_U / 4 : LARGE_U; /* a tile an image: they are few */
     const bool keep_u = j->keep_u = places * depth * width * columns < large;
-    j->piece = keep_u ? j->inputs : phases > 1 ? SLICE : form->image > 0 ? 2 * PIECE : PIECE;
     j->tiles = cc_winograd_tiles(conv, &pass->to);
     j->blocks = cc_ceil_div(j->tiles, keep_u ? BLOCK : LARGE_BLOCK);
     j->block = cc_ceil_div(j->tiles, j->blocks);
+    j->piece = keep_u ? j->inputs : phases > 1 ? SLICE : j->block < MANY_TILES ? PIECE : LONG_PIECE;
 
     const int64_t u_plane = cc_winograd_plane((keep_u ? depth * columns : phases * j->piece) * width);
     const int64_t v_plane = cc_winograd_plane(slices * SLICE * j->block), m_plane = cc_winograd_plane(j->block * width);
