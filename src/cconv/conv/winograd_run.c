@@ -22,9 +22,11 @@
 #define SLICE CC_WINOGRAD_SLICE
 /* Tiles of a block: V, M and U of 64 channels fit into a second-level cache together. */
 #define BLOCK 24
-/* Floats of U from which on it is not kept, and tiles of a block then. */
-#define LARGE_U (5 << 19)
-#define LARGE_BLOCK 192
+/* Floats of U, in all and for each tile, from which on it is not kept, and tiles of a block then. A thread is long in reading what
+ * another one has just written, and many tiles must make up for that. */
+#define LARGE_U (1 << 21)
+#define LARGE_SHARE (1 << 11)
+#define LARGE_BLOCK 256
 /* Input channels of the piece that is made then: it and M, which is read and written for each, fit into a second-level cache; or,
  * from so many tiles on, M alone does not, and pieces should be few. */
 #define PIECE 64
@@ -326,16 +328,17 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     const int64_t width = j->columns.width, places = form->points * form->points;
     const int64_t phases = pass->from.phases, columns = j->columns.blocks * pass->to.phases;
     const int64_t depth = phases * j->inputs, slices = cc_ceil_div(depth, SLICE);
-    const int64_t large = form->image > 0 ? LARGE_U / 4 : LARGE_U; /* a tile an image: they are few */
-    const bool keep_u = j->keep_u = places * depth * width * columns < large;
     j->tiles = cc_winograd_tiles(conv, &pass->to);
+    const int64_t u = places * depth * width * columns;
+    const bool keep_u = j->keep_u = u < LARGE_U && u / LARGE_SHARE < j->tiles;
     j->blocks = cc_ceil_div(j->tiles, keep_u ? BLOCK : LARGE_BLOCK);
     j->block = cc_ceil_div(j->tiles, j->blocks);
     j->piece = keep_u ? j->inputs : phases > 1 ? SLICE : j->block < MANY_TILES ? PIECE : LONG_PIECE;
 
     const int64_t u_plane = cc_winograd_plane((keep_u ? depth * columns : phases * j->piece) * width);
     const int64_t v_plane = cc_winograd_plane(slices * SLICE * j->block), m_plane = cc_winograd_plane(j->block * width);
-    j->splits = columns % 2 != 0 && columns < MANY && j->block >= 2 * SPLIT ? 2 : 1;
+    const bool even = columns % 2 == 0 && j->outputs % width == 0;
+    j->splits = !even && columns < MANY && j->block >= 2 * SPLIT ? 2 : 1;
     const int apart = cc_winograd_apart(context, conv);
     const int parts = j->parts = apart > 1 ? 1 : cc_parts(context->pool, keep_u ? j->blocks : columns * j->splits, 1);
     j->u_stride = places * u_plane;
