@@ -27,7 +27,7 @@
 #define SHARE 128
 
 /* Tiles of a run that threads share, and so few that U costs more than they do. */
-#define LONGEST_RUN 192
+#define LONGEST_RUN 224
 #define FEW_TILES 64
 
 typedef cc_winograd_weight_job job;
