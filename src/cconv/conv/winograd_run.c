@@ -140,7 +140,7 @@ static void multiply(const job *j, int64_t tiles, int64_t depth, int64_t block, 
             const int64_t t = tiles * s / strips, rows = tiles * (s + 1) / strips - t;
             const float *a = v->data + xi * v->plane + t * SLICE;
             float *c = m->data + xi * m->plane + t * m->width;
-            cc_gemm_ahead ahead = {NULL, 0};
+            cc_gemm_ahead ahead;
             if (far)
                 ahead = fetch_place(j, v, xi, offset, (end - begin) * slices, tiles, s, strips);
             if (slices > 0)
