@@ -32,8 +32,10 @@
 #define PIECE 64
 #define LONG_PIECE 128
 #define MANY_TILES 96
-/* Blocks of columns from which on it hardly matters that they do not go round, and tiles of a share. */
+/* Blocks of columns from which on it hardly matters that they do not go round, vectors of those that are to go round, and tiles of
+ * a share. */
 #define MANY 8
+#define LEAST_VECTORS 2
 #define SPLIT 12
 /* Floats of the U of groups that take turns, and channels of such a group up to which pixels are fetched before its turn. */
 #define TOGETHER (5 << 14)
@@ -316,6 +318,17 @@ static void group_task(void *argument, int64_t begin, int64_t end, int part)
     note(&groups->magnitude[part], own.magnitude[0]);
 }
 
+/* Blocks of the same width, of which there are an even number, if there is such a width; else what cc_winograd_cut makes. */
+static cc_winograd_columns cut_evenly(const cc_kernels *kernels, int64_t channels)
+{
+    for (int64_t vectors = kernels->gemm.max_vectors; vectors >= LEAST_VECTORS; vectors--) {
+        const int64_t width = vectors * kernels->lanes;
+        if (channels % (2 * width) == 0)
+            return (cc_winograd_columns){channels, width, channels / width};
+    }
+    return cc_winograd_cut(kernels, channels);
+}
+
 cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, const cc_winograd_pass *pass, bool *sound)
 {
     const cc_winograd_kernels *form = cc_winograd_form(context->kernels, conv);
@@ -325,12 +338,14 @@ cc_status cc_winograd_convolve(const cc_context *context, const cc_conv *conv, c
     j->row = conv->ic / conv->groups * form->taps * form->taps;
     j->weights = conv->oc / conv->groups * j->row;
     j->columns = cc_winograd_cut(context->kernels, j->outputs);
-    const int64_t width = j->columns.width, places = form->points * form->points;
-    const int64_t phases = pass->from.phases, columns = j->columns.blocks * pass->to.phases;
-    const int64_t depth = phases * j->inputs, slices = cc_ceil_div(depth, SLICE);
     j->tiles = cc_winograd_tiles(conv, &pass->to);
-    const int64_t u = places * depth * width * columns;
+    const int64_t places = form->points * form->points, phases = pass->from.phases;
+    const int64_t depth = phases * j->inputs, slices = cc_ceil_div(depth, SLICE);
+    const int64_t u = places * depth * j->columns.width * j->columns.blocks * pass->to.phases;
     const bool keep_u = j->keep_u = u < LARGE_U && u / LARGE_SHARE < j->tiles;
+    if (!keep_u)
+        j->columns = cut_evenly(context->kernels, j->outputs);
+    const int64_t width = j->columns.width, columns = j->columns.blocks * pass->to.phases;
     j->blocks = cc_ceil_div(j->tiles, keep_u ? BLOCK : LARGE_BLOCK);
     j->block = cc_ceil_div(j->tiles, j->blocks);
     j->piece = keep_u ? j->inputs : phases > 1 ? SLICE : j->block < MANY_TILES ? PIECE : LONG_PIECE;
