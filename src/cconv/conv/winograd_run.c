@@ -4,10 +4,10 @@
  *       for a block of output channels:  M[xi] = V[xi] U[xi]                 places x (tiles x width)
  *                                        y = transform(M)
  *
- * Threads take blocks of tiles so small that V and M stay in cache. Where U is what needs the room, tile
- * blocks are large, threads take output channels, and transform their weights as they go; an odd number
- * of these is done for each half of the tiles, whatever the number of threads: what tells whether results are sound is summed
- * over what is done at once.
+ * Threads take blocks of tiles so small that V and M stay in cache. Where U is what needs the room, or tiles are few, tile
+ * blocks are large, threads take output channels, and transform their weights as they go; those that do not go round are
+ * done for each half of the tiles, whatever the number of threads: what tells whether results are sound is summed over what
+ * is done at once.
  *
  * Phases of x are more rows of V and U; a place has those of some phases, which stand together. Phases of y
  * share V, and are convolutions of their own from there on.
